@@ -1,0 +1,1 @@
+"""The networks. They know no config file, mesh, flag or file format."""

@@ -1,0 +1,144 @@
+"""The layers that U-Net and autoencoder share.
+
+Every 3x3 convolution is the paper's 1x3x3 (Sec. 3.2): it sees one frame at a
+time, so its kernel keeps the two-dimensional shape of the image model. All
+leading axes of an input are batch axes to it. GroupNorm, in contrast, pools
+over every axis but the first and the channels: given `b f h w c` its
+statistics are the clip's, given `(b f) h w c` they are the frame's.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+from einops import rearrange
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+@dataclasses.dataclass(frozen=True)
+class Compute:
+  """How a network computes. Changes speed and memory, not the function.
+
+  Attributes:
+    dtype: Type of activations and products; softmax and statistics stay fp32.
+    remat: Recompute every block's activations in the backward pass.
+    attention_block: Query positions that spatial attention handles at a time;
+      0 handles all at once. Memory for the scores grows with it.
+  """
+
+  dtype: Any = jnp.float32
+  remat: bool = False
+  attention_block: int = 0
+
+  def block(self, module: type[nn.Module]) -> type[nn.Module]:
+    """`module`, rematerialised if asked for."""
+    return nn.remat(module) if self.remat else module
+
+
+class Conv(nn.Module):
+  """1x3x3 (or 1x1x1) convolution that pads as torch does, evenly."""
+
+  features: int
+  size: int = 3
+  stride: int = 1
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "*b h w c"]) -> Float[Array, "*b H W C"]:
+    pad = self.size // 2
+    kernel = self.param(
+        "kernel", nn.initializers.lecun_normal(),
+        (self.size, self.size, x.shape[-1], self.features))
+    bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+    y = jax.lax.conv_general_dilated(
+        x.reshape(-1, *x.shape[-3:]), kernel, (self.stride, self.stride),
+        ((pad, pad), (pad, pad)), dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return y.reshape(*x.shape[:-3], *y.shape[-3:]) + bias
+
+
+class TimestepEmbedding(nn.Module):
+  """Sinusoidal features of the timestep and a two-layer perceptron.
+
+  DDPM (arXiv 2006.11239), Appendix B.
+  """
+
+  channels: int
+  hidden: int
+  flip_sin_to_cos: bool = True
+  freq_shift: float = 0.0
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, timesteps: Int[Array, "b"]) -> Float[Array, "b c"]:
+    half = self.channels // 2
+    rates = jnp.exp(
+        -math.log(10000.0) * jnp.arange(half, dtype=jnp.float32)
+        / (half - self.freq_shift))
+    angles = timesteps[:, None].astype(jnp.float32) * rates
+    waves = [jnp.sin(angles), jnp.cos(angles)]
+    if self.flip_sin_to_cos:
+      waves.reverse()
+    x = jnp.concatenate(waves, axis=-1)
+    x = nn.Dense(self.hidden, dtype=self.dtype, name="linear_1")(x)
+    return nn.Dense(self.hidden, dtype=self.dtype, name="linear_2")(nn.silu(x))
+
+
+class ResnetBlock(nn.Module):
+  """Two convolutions with a residual, shifted by the timestep if given."""
+
+  features: int
+  groups: int
+  eps: float
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(
+      self,
+      x: Float[Array, "*b h w c"],
+      time: Float[Array, "b e"] | None = None,
+  ) -> Float[Array, "*b h w C"]:
+    norm = lambda name: nn.GroupNorm(
+        self.groups, epsilon=self.eps, dtype=self.dtype, name=name)
+    y = nn.silu(norm("norm1")(x))
+    y = Conv(self.features, dtype=self.dtype, name="conv1")(y)
+    if time is not None:
+      shift = nn.Dense(self.features, dtype=self.dtype, name="time_emb_proj")(
+          nn.silu(time))
+      y += rearrange(shift, "b c -> b 1 1 1 c")
+    y = nn.silu(norm("norm2")(y))
+    y = Conv(self.features, dtype=self.dtype, name="conv2")(y)
+    if x.shape[-1] != self.features:
+      x = Conv(self.features, 1, dtype=self.dtype, name="conv_shortcut")(x)
+    return x + y
+
+
+class Downsample(nn.Module):
+  """Halves height and width, rounding up."""
+
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "*b h w c"]) -> Float[Array, "*b H W c"]:
+    return Conv(x.shape[-1], stride=2, dtype=self.dtype, name="conv")(x)
+
+
+class Upsample(nn.Module):
+  """Nearest-neighbour up-sampling to `size`, then a convolution.
+
+  `size` is twice the input or one less (the size that Downsample halved), for
+  which repeating and cropping is torch's `interpolate(size=..., "nearest")`.
+  """
+
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(
+      self, x: Float[Array, "*b h w c"], size: tuple[int, int]
+  ) -> Float[Array, "*b H W c"]:
+    x = jnp.repeat(jnp.repeat(x, 2, axis=-3), 2, axis=-2)
+    x = x[..., :size[0], :size[1], :]
+    return Conv(x.shape[-1], dtype=self.dtype, name="conv")(x)

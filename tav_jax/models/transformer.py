@@ -1,0 +1,166 @@
+"""The transformer of the inflated U-Net (Tune-A-Video, Sec. 3.2, Fig. 4).
+
+A block is, in this order: sparse-causal attention, cross-attention to the
+text, feed-forward, temporal attention; each on a LayerNorm and with a residual.
+"""
+
+from typing import Any
+
+from einops import rearrange
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from tav_jax.models import attention
+from tav_jax.models.layers import Compute, Conv
+from tav_jax.types import Hidden, TextEmbeds, Video
+
+
+def _split_heads(x: jax.Array, heads: int) -> jax.Array:
+  return rearrange(x, "b ... s (n d) -> b n ... s d", n=heads)
+
+
+def _merge_heads(x: Float[Array, "b n f s d"]) -> Hidden:
+  return rearrange(x, "b n f s d -> b f s (n d)")
+
+
+class SparseCausalAttention(nn.Module):
+  """Each frame attends to the first frame and to the one before it."""
+
+  heads: int
+  compute: Compute
+
+  @nn.compact
+  def __call__(self, x: Hidden) -> Hidden:
+    q, k, v = _project_qkv(x, x, self.heads, self.compute.dtype)
+    y = attention.sparse_causal(q, k, v, self.compute.attention_block)
+    return _project_out(_merge_heads(y), x.shape[-1], self.compute.dtype)
+
+
+class CrossAttention(nn.Module):
+  """Every position of every frame attends to the text."""
+
+  heads: int
+  compute: Compute
+
+  @nn.compact
+  def __call__(self, x: Hidden, text: TextEmbeds) -> Hidden:
+    q, k, v = _project_qkv(x, text, self.heads, self.compute.dtype)
+    y = attention.attend(q, [(k, v)], self.compute.attention_block)
+    return _project_out(_merge_heads(y), x.shape[-1], self.compute.dtype)
+
+
+class TemporalAttention(nn.Module):
+  """Every position attends to itself in all frames; starts out as zero.
+
+  No mask and no position encoding. With a zero output projection the inflated
+  network equals the image model until it is tuned.
+  """
+
+  heads: int
+  compute: Compute
+
+  @nn.compact
+  def __call__(self, x: Hidden) -> Hidden:
+    x = rearrange(x, "b f s c -> b s f c")  # Frames are the positions here.
+    q, k, v = _project_qkv(
+        x, x, self.heads, self.compute.dtype, kernel_init=_TORCH_LINEAR)
+    y = _merge_heads(attention.attend(q, [(k, v)]))
+    y = _project_out(
+        y, x.shape[-1], self.compute.dtype,
+        kernel_init=nn.initializers.zeros_init())
+    return rearrange(y, "b s f c -> b f s c")
+
+
+# torch.nn.Linear's default, uniform in +-1/sqrt(fan_in).
+_TORCH_LINEAR = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+def _project_qkv(x, context, heads: int, dtype: Any, **dense):
+  """Projections named as in diffusers, as children of the calling module."""
+  project = lambda name, y: _split_heads(
+      nn.Dense(x.shape[-1], use_bias=False, dtype=dtype, name=name, **dense)(y),
+      heads)
+  return project("to_q", x), project("to_k", context), project("to_v", context)
+
+
+def _project_out(y, features: int, dtype: Any, **dense):
+  return nn.Dense(features, dtype=dtype, name="to_out_0", **dense)(y)
+
+
+class GEGLU(nn.Module):
+  """GELU-gated linear unit (arXiv 2002.05202), with the exact GELU."""
+
+  features: int
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x: Hidden) -> Hidden:
+    x = nn.Dense(2 * self.features, dtype=self.dtype, name="proj")(x)
+    x, gate = jnp.split(x, 2, axis=-1)
+    return x * nn.gelu(gate, approximate=False)
+
+
+class FeedForward(nn.Module):
+  """GEGLU to four times the width and back."""
+
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x: Hidden) -> Hidden:
+    y = GEGLU(4 * x.shape[-1], self.dtype, name="net_0")(x)
+    return nn.Dense(x.shape[-1], dtype=self.dtype, name="net_2")(y)
+
+
+class TransformerBlock(nn.Module):
+  """SC-Attn, cross-attention, feed-forward, temporal attention."""
+
+  heads: int
+  compute: Compute
+
+  @nn.compact
+  def __call__(self, x: Hidden, text: TextEmbeds) -> Hidden:
+    heads, compute = self.heads, self.compute
+    norm = lambda name: nn.LayerNorm(
+        epsilon=1e-5, dtype=compute.dtype, name=name)
+    x += SparseCausalAttention(heads, compute, name="attn1")(norm("norm1")(x))
+    x += CrossAttention(heads, compute, name="attn2")(norm("norm2")(x), text)
+    x += FeedForward(compute.dtype, name="ff")(norm("norm3")(x))
+    x += TemporalAttention(heads, compute, name="attn_temp")(
+        norm("norm_temp")(x))
+    return x
+
+
+class Transformer(nn.Module):
+  """Per-frame GroupNorm, projection in, one block, projection out, residual.
+
+  Attributes:
+    heads: Attention heads.
+    groups: Groups of the GroupNorm at the entry.
+    linear_projection: Whether the projections are linear layers (SD 2) or 1x1
+      convolutions (SD 1); the function is the same, the stored shapes differ.
+    compute: How to compute.
+  """
+
+  heads: int
+  groups: int
+  linear_projection: bool
+  compute: Compute
+
+  @nn.compact
+  def __call__(self, x: Video, text: TextEmbeds) -> Video:
+    b, _, h, _, c = x.shape
+    dtype = self.compute.dtype
+    if self.linear_projection:
+      project = lambda name: nn.Dense(c, dtype=dtype, name=name)
+    else:
+      project = lambda name: Conv(c, 1, dtype=dtype, name=name)
+    y = rearrange(x, "b f h w c -> (b f) h w c")
+    y = nn.GroupNorm(self.groups, epsilon=1e-6, dtype=dtype, name="norm")(y)
+    y = project("proj_in")(y)
+    y = rearrange(y, "(b f) h w c -> b f (h w) c", b=b)
+    y = TransformerBlock(
+        self.heads, self.compute, name="transformer_blocks_0")(y, text)
+    y = rearrange(y, "b f (h w) c -> b f h w c", h=h)
+    return x + project("proj_out")(y)

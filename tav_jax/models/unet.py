@@ -1,0 +1,184 @@
+"""The inflated U-Net of Tune-A-Video (arXiv 2212.11565, Sec. 3.2).
+
+Stable Diffusion's U-Net (`UNet2DConditionModel`) on a clip `b f h w c`: its
+convolutions see one frame, its self-attention becomes sparse-causal, and every
+transformer block ends in temporal attention. Submodules carry diffusers' names.
+"""
+
+import dataclasses
+
+from flax import linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from tav_jax.models.layers import (
+  Compute,
+  Conv,
+  Downsample,
+  ResnetBlock,
+  TimestepEmbedding,
+  Upsample,
+)
+from tav_jax.models.transformer import Transformer
+from tav_jax.types import TextEmbeds, Timesteps, Video
+
+
+@dataclasses.dataclass(frozen=True)
+class UNetConfig:
+  """What a diffusers `UNet2DConditionModel` config of SD 1.x or 2.x says.
+
+  Attributes:
+    in_channels: Channels of the latents.
+    out_channels: Channels of the prediction.
+    channels: Width of each level, fine to coarse.
+    layers: ResNet blocks of each level on the way down; one more on the way up.
+    heads: Attention heads of each level.
+    down_attention: Which levels attend on the way down, fine to coarse.
+    up_attention: Which levels attend on the way up, coarse to fine.
+    text_width: Width of the text embeddings (`cross_attention_dim`).
+    groups: Groups of every GroupNorm.
+    norm_eps: Epsilon of the ResNet blocks' GroupNorm.
+    linear_projection: Linear (SD 2) or 1x1-convolution (SD 1) projections.
+    flip_sin_to_cos: Cosine before sine in the timestep's features.
+    freq_shift: Shift of their frequencies.
+    sample_size: Latent size it was trained at; kept for export.
+    compute: Type, rematerialisation and attention block.
+  """
+
+  in_channels: int = 4
+  out_channels: int = 4
+  channels: tuple[int, ...] = (320, 640, 1280, 1280)
+  layers: tuple[int, ...] = (2, 2, 2, 2)
+  heads: tuple[int, ...] = (8, 8, 8, 8)
+  down_attention: tuple[bool, ...] = (True, True, True, False)
+  up_attention: tuple[bool, ...] = (False, True, True, True)
+  text_width: int = 768
+  groups: int = 32
+  norm_eps: float = 1e-5
+  linear_projection: bool = False
+  flip_sin_to_cos: bool = True
+  freq_shift: float = 0.0
+  sample_size: int | None = 64
+  compute: Compute = dataclasses.field(default_factory=Compute)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Level:
+  """Builds the blocks of one level with the settings they all share."""
+
+  config: UNetConfig
+  level: int
+
+  def resnet(self, name: str) -> nn.Module:
+    config = self.config
+    return config.compute.block(ResnetBlock)(
+        config.channels[self.level], config.groups, config.norm_eps,
+        config.compute.dtype, name=name)
+
+  def transformer(self, name: str) -> nn.Module:
+    config = self.config
+    return config.compute.block(Transformer)(
+        config.heads[self.level], config.groups, config.linear_projection,
+        config.compute, name=name)
+
+
+class DownBlock(nn.Module):
+  """One level on the way down; also returns what the way up will need."""
+
+  config: UNetConfig
+  level: int
+
+  @nn.compact
+  def __call__(self, x: Video, time, text) -> tuple[Video, list]:
+    build = _Level(self.config, self.level)
+    skips = []
+    for i in range(self.config.layers[self.level]):
+      x = build.resnet(f"resnets_{i}")(x, time)
+      if self.config.down_attention[self.level]:
+        x = build.transformer(f"attentions_{i}")(x, text)
+      skips.append(x)
+    if self.level < len(self.config.channels) - 1:
+      x = Downsample(self.config.compute.dtype, name="downsamplers_0")(x)
+      skips.append(x)
+    return x, skips
+
+
+class MidBlock(nn.Module):
+  """ResNet block, transformer, ResNet block at the coarsest level."""
+
+  config: UNetConfig
+
+  @nn.compact
+  def __call__(self, x: Video, time, text) -> Video:
+    build = _Level(self.config, len(self.config.channels) - 1)
+    x = build.resnet("resnets_0")(x, time)
+    x = build.transformer("attentions_0")(x, text)
+    return build.resnet("resnets_1")(x, time)
+
+
+class UpBlock(nn.Module):
+  """One level on the way up, taking its skips from the end of the list."""
+
+  config: UNetConfig
+  level: int
+
+  @nn.compact
+  def __call__(self, x: Video, skips: list, time, text) -> Video:
+    config, build = self.config, _Level(self.config, self.level)
+    attends = config.up_attention[len(config.channels) - 1 - self.level]
+    for i in range(config.layers[self.level] + 1):
+      x = jnp.concatenate([x, skips.pop()], axis=-1)
+      x = build.resnet(f"resnets_{i}")(x, time)
+      if attends:
+        x = build.transformer(f"attentions_{i}")(x, text)
+    if self.level > 0:
+      x = Upsample(config.compute.dtype, name="upsamplers_0")(
+          x, skips[-1].shape[-3:-1])
+    return x
+
+
+class UNet3D(nn.Module):
+  """Predicts the noise (or v) in a clip's latents, given the text."""
+
+  config: UNetConfig
+
+  @nn.compact
+  def __call__(
+      self,
+      latents: Float[Array, "b f h w c"],
+      timesteps: Timesteps,
+      text_embeds: TextEmbeds,
+  ) -> Float[Array, "b f h w C"]:
+    """Runs the network.
+
+    Args:
+      latents: Noisy latents, `b f h w c`, any height and width.
+      timesteps: One diffusion timestep a clip, `b`.
+      text_embeds: Hidden states of the text encoder, `b l c`.
+
+    Returns:
+      The prediction in float32, `b f h w c`.
+    """
+    config = self.config
+    dtype = config.compute.dtype
+    levels = range(len(config.channels))
+    time = TimestepEmbedding(
+        config.channels[0], 4 * config.channels[0], config.flip_sin_to_cos,
+        config.freq_shift, dtype, name="time_embedding")(timesteps)
+    text = text_embeds.astype(dtype)
+
+    x = Conv(config.channels[0], dtype=dtype, name="conv_in")(latents)
+    skips = [x]
+    for level in levels:
+      x, more = DownBlock(config, level, name=f"down_blocks_{level}")(
+          x, time, text)
+      skips += more
+    x = MidBlock(config, name="mid_block")(x, time, text)
+    for i, level in enumerate(reversed(levels)):
+      x = UpBlock(config, level, name=f"up_blocks_{i}")(x, skips, time, text)
+
+    x = nn.GroupNorm(
+        config.groups, epsilon=config.norm_eps, dtype=dtype,
+        name="conv_norm_out")(x)
+    x = Conv(config.out_channels, dtype=dtype, name="conv_out")(nn.silu(x))
+    return x.astype("float32")

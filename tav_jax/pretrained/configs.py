@@ -1,0 +1,250 @@
+"""diffusers' and transformers' config files <-> this project's configs.
+
+What a file says is either a field of ours, or must have the one value that our
+networks implement, or is unknown and an error: a setting that would change the
+function is never passed over.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tav_jax.errors import InputError
+from tav_jax.models.clip import CLIPTextConfig
+from tav_jax.models.unet import UNetConfig
+from tav_jax.models.vae import VAEConfig
+from tav_jax.sampling.schedule import Schedule
+
+# Settings that the networks implement with one value only.
+_UNET_FIXED = {
+    "act_fn": "silu",
+    "attention_type": "default",
+    "center_input_sample": False,
+    "conv_in_kernel": 3,
+    "conv_out_kernel": 3,
+    "downsample_padding": 1,
+    "mid_block_scale_factor": 1,
+    "resnet_out_scale_factor": 1.0,
+    "resnet_time_scale_shift": "default",
+    "time_embedding_type": "positional",
+    "transformer_layers_per_block": 1,
+}
+_VAE_FIXED = {
+    "act_fn": "silu",
+    "mid_block_add_attention": True,
+    "use_post_quant_conv": True,
+    "use_quant_conv": True,
+}
+# Settings without an effect on what is computed here.
+_UNET_IGNORED = (
+    "addition_embed_type_num_heads", "dropout", "upcast_attention",
+    "sample_size")
+_VAE_IGNORED = ("force_upcast", "sample_size")
+_MID_BLOCKS = ("UNetMidBlock2DCrossAttn", "UNetMidBlock3DCrossAttn")
+
+
+class _Reader:
+  """Reads a config's keys and knows in the end which were left over."""
+
+  def __init__(self, values: Mapping[str, Any], source: str):
+    self.values = {k: v for k, v in values.items() if not k.startswith("_")}
+    self.source = source
+
+  def get(self, key: str, default: Any) -> Any:
+    value = self.values.pop(key, None)
+    return default if value is None else value
+
+  def fixed(self, expected: Mapping[str, Any]) -> None:
+    for key, value in expected.items():
+      self.check(key, self.get(key, value) in (value, [value]), f"{value!r}")
+
+  def check(self, key: str, good: bool, expected: str) -> None:
+    if not good:
+      raise InputError(
+          f"{self.source}: {key} is not supported as set there; expected "
+          f"{expected}")
+
+  def finish(self, ignored: tuple[str, ...]) -> None:
+    for key, value in self.values.items():
+      self.check(
+          f"{key}={value!r}",
+          key in ignored or value in (None, False),
+          "none of its kind: Stable Diffusion 1.x and 2.x do not have it")
+
+
+def read_unet(values: Mapping[str, Any], source: str) -> UNetConfig:
+  """From a `UNet2DConditionModel` (or the authors' `UNet3D...`) config.
+
+  Raises:
+    InputError: If it asks for something the network does not implement.
+  """
+  sample_size = values.get("sample_size")
+  read = _Reader(values, source)
+  channels = tuple(read.get("block_out_channels", UNetConfig.channels))
+  levels = len(channels)
+  per_level = lambda x: (
+      tuple(x) if isinstance(x, (list, tuple)) else (x,) * levels)
+
+  down = _attends(read, "down_block_types", "DownBlock", levels)
+  up = _attends(read, "up_block_types", "UpBlock", levels)
+  mid = read.get("mid_block_type", _MID_BLOCKS[0])
+  read.check("mid_block_type", mid in _MID_BLOCKS, _MID_BLOCKS[0])
+  # SD 1 calls the number of heads attention_head_dim; diffusers kept that.
+  head_dim = read.get("attention_head_dim", 8)
+  heads = per_level(read.get("num_attention_heads", head_dim))
+  layers = per_level(read.get("layers_per_block", 2))
+  read.check("attention_head_dim", len(heads) == levels, f"{levels} values")
+  read.check("layers_per_block", len(layers) == levels, f"{levels} values")
+  for width, n in zip(channels, heads, strict=True):
+    read.check(
+        "attention_head_dim", width % n == 0, f"heads that divide {width}")
+
+  config = UNetConfig(
+      in_channels=read.get("in_channels", 4),
+      out_channels=read.get("out_channels", 4),
+      channels=channels,
+      layers=layers,
+      heads=heads,
+      down_attention=down,
+      up_attention=up,
+      text_width=read.get("cross_attention_dim", 1280),
+      groups=read.get("norm_num_groups", 32),
+      norm_eps=read.get("norm_eps", 1e-5),
+      linear_projection=read.get("use_linear_projection", False),
+      flip_sin_to_cos=read.get("flip_sin_to_cos", True),
+      freq_shift=float(read.get("freq_shift", 0)),
+      sample_size=sample_size if isinstance(sample_size, int) else None,
+  )
+  read.fixed(_UNET_FIXED)
+  read.finish(_UNET_IGNORED)
+  return config
+
+
+def _attends(read: _Reader, key: str, kind: str, levels: int) -> tuple:
+  default = [f"CrossAttn{kind}2D"] * levels
+  default[-1 if kind == "DownBlock" else 0] = f"{kind}2D"
+  plain = {f"{kind}{n}D": False for n in (2, 3)}
+  cross = {f"CrossAttn{kind}{n}D": True for n in (2, 3)}
+  known = plain | cross
+  types = read.get(key, default)
+  read.check(
+      key, len(types) == levels and all(t in known for t in types),
+      f"{levels} of {kind}2D and CrossAttn{kind}2D")
+  return tuple(known[t] for t in types)
+
+
+def write_unet3d(config: UNetConfig) -> dict[str, Any]:
+  """The config of the authors' `UNet3DConditionModel`."""
+  block = lambda kind, attends: f"CrossAttn{kind}3D" if attends else f"{kind}3D"
+  same = lambda values: (
+      values[0] if len(set(values)) == 1 else list(values))
+  return {
+      "_class_name": "UNet3DConditionModel",
+      "_diffusers_version": "0.11.1",
+      "act_fn": "silu",
+      "attention_head_dim": same(config.heads),
+      "block_out_channels": list(config.channels),
+      "center_input_sample": False,
+      "class_embed_type": None,
+      "cross_attention_dim": config.text_width,
+      "down_block_types": [
+          block("DownBlock", x) for x in config.down_attention],
+      "downsample_padding": 1,
+      "dual_cross_attention": False,
+      "flip_sin_to_cos": config.flip_sin_to_cos,
+      "freq_shift": config.freq_shift,
+      "in_channels": config.in_channels,
+      "layers_per_block": same(config.layers),
+      "mid_block_scale_factor": 1,
+      "mid_block_type": "UNetMidBlock3DCrossAttn",
+      "norm_eps": config.norm_eps,
+      "norm_num_groups": config.groups,
+      "num_class_embeds": None,
+      "only_cross_attention": False,
+      "out_channels": config.out_channels,
+      "resnet_time_scale_shift": "default",
+      "sample_size": config.sample_size,
+      "up_block_types": [block("UpBlock", x) for x in config.up_attention],
+      "upcast_attention": False,
+      "use_linear_projection": config.linear_projection,
+  }
+
+
+def read_vae(values: Mapping[str, Any], source: str) -> VAEConfig:
+  """From an `AutoencoderKL` config; raises as `read_unet`."""
+  sample_size = values.get("sample_size")
+  read = _Reader(values, source)
+  channels = tuple(read.get("block_out_channels", (64,)))
+  for key, kind in (("down_block_types", "DownEncoderBlock2D"),
+                    ("up_block_types", "UpDecoderBlock2D")):
+    expected = [kind] * len(channels)
+    read.check(key, read.get(key, expected) == expected, f"{expected}")
+  config = VAEConfig(
+      in_channels=read.get("in_channels", 3),
+      out_channels=read.get("out_channels", 3),
+      latent_channels=read.get("latent_channels", 4),
+      channels=channels,
+      layers=read.get("layers_per_block", 1),
+      groups=read.get("norm_num_groups", 32),
+      scaling_factor=read.get("scaling_factor", 0.18215),
+      sample_size=sample_size if isinstance(sample_size, int) else None,
+  )
+  read.fixed(_VAE_FIXED)
+  read.finish(_VAE_IGNORED)
+  return config
+
+
+def read_text_encoder(values: Mapping[str, Any], source: str) -> CLIPTextConfig:
+  """From a `CLIPTextModel` config; raises as `read_unet`."""
+  read = _Reader(values, source)
+  model = read.get("model_type", "clip_text_model")
+  read.check("model_type", model == "clip_text_model", "clip_text_model")
+  activation = read.get("hidden_act", "quick_gelu")
+  read.check(
+      "hidden_act", activation in ("quick_gelu", "gelu"), "quick_gelu or gelu")
+  # Everything else there is transformers' housekeeping.
+  return CLIPTextConfig(
+      vocab_size=read.get("vocab_size", 49408),
+      positions=read.get("max_position_embeddings", 77),
+      width=read.get("hidden_size", 512),
+      mlp_width=read.get("intermediate_size", 2048),
+      layers=read.get("num_hidden_layers", 12),
+      heads=read.get("num_attention_heads", 8),
+      activation=activation,
+      norm_eps=read.get("layer_norm_eps", 1e-5),
+  )
+
+
+def read_schedule(values: Mapping[str, Any], source: str) -> Schedule:
+  """From the config of any of diffusers' schedulers; raises as `read_unet`.
+
+  Whatever sampler it names, its betas and its kind of prediction are the
+  model's; sampling here is DDIM. Missing keys have that scheduler's defaults.
+  """
+  read = _Reader(values, source)
+  ddim = values.get("_class_name") in ("DDIMScheduler", "DDPMScheduler")
+  betas = read.get("trained_betas", ())
+  read.check("trained_betas", not len(betas), "null")
+  schedule = Schedule(
+      num_train_steps=read.get("num_train_timesteps", 1000),
+      beta_start=read.get("beta_start", 0.0001),
+      beta_end=read.get("beta_end", 0.02),
+      beta_schedule=read.get("beta_schedule", "linear"),
+      prediction=read.get("prediction_type", "epsilon"),
+      spacing=read.get("timestep_spacing", "leading"),
+      steps_offset=read.get("steps_offset", 0),
+      alpha_to_one=read.get("set_alpha_to_one", ddim),
+      clip_sample=read.get("clip_sample", ddim),
+      zero_snr=read.get("rescale_betas_zero_snr", False),
+  )
+  for key, value, known in (
+      ("beta_schedule", schedule.beta_schedule,
+       ("linear", "scaled_linear", "squaredcos_cap_v2")),
+      ("prediction_type", schedule.prediction, ("epsilon", "v_prediction")),
+      ("timestep_spacing", schedule.spacing,
+       ("leading", "trailing", "linspace"))):
+    read.check(f"{key}={value!r}", value in known, " or ".join(known))
+  read.check(
+      "rescale_betas_zero_snr",
+      not schedule.zero_snr or schedule.prediction == "v_prediction",
+      "prediction_type v_prediction beside it")
+  return schedule

@@ -1,0 +1,36 @@
+"""Export of a tuned network in the layout of the authors' PyTorch code."""
+
+import json
+import os
+import pathlib
+
+import jax
+import numpy as np
+from safetensors import numpy as safetensors
+
+from tav_jax.models.unet import UNetConfig
+from tav_jax.pretrained import configs, names
+from tav_jax.types import Params
+
+
+def export_unet(
+    directory: str | os.PathLike, config: UNetConfig, params: Params
+) -> None:
+  """Writes `unet/`, which the authors' `UNet3DConditionModel` loads.
+
+  `load_unet` reads it back.
+
+  Args:
+    directory: Where `unet/config.json` and
+      `unet/diffusion_pytorch_model.safetensors` (float32) go.
+    config: The network.
+    params: All its parameters, frozen and tuned.
+  """
+  unet = pathlib.Path(directory) / "unet"
+  unet.mkdir(parents=True, exist_ok=True)
+  params = jax.tree.map(lambda x: np.asarray(x, np.float32), dict(params))
+  text = json.dumps(configs.write_unet3d(config), indent=2, sort_keys=True)
+  (unet / "config.json").write_text(text + "\n")
+  safetensors.save_file(
+      names.write_torch_names(params),
+      unet / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})

@@ -1,0 +1,222 @@
+"""From a diffusers directory to networks with their parameters."""
+
+from collections.abc import Sequence
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+from flax import linen as nn
+from flax import traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import transformers
+
+from tav_jax.errors import InputError
+from tav_jax.models.clip import CLIPTextModel
+from tav_jax.models.unet import UNet3D, UNetConfig
+from tav_jax.models.vae import AutoencoderKL
+from tav_jax.pretrained import configs, files, names
+from tav_jax.pretrained.parts import TextEncoder, VAE
+from tav_jax.sampling.schedule import Schedule
+from tav_jax.types import Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+  """A latent text-to-image model, inflated for video.
+
+  Attributes:
+    unet_config: The inflated U-Net.
+    unet_params: Its parameters, arrays of the host.
+    vae: The autoencoder.
+    text_encoder: The text encoder.
+    tokenizer: transformers' tokenizer.
+    schedule: Noise schedule and kind of prediction.
+  """
+
+  unet_config: UNetConfig
+  unet_params: Params
+  vae: VAE
+  text_encoder: TextEncoder
+  tokenizer: Any
+  schedule: Schedule
+
+
+def load_pretrained(
+    path_or_hub_id: str | os.PathLike,
+    *,
+    revision: str | None = None,
+    dtype: Any = None,
+) -> Pretrained:
+  """Loads a Stable Diffusion 1.x or 2.x checkpoint, or one of its family.
+
+  Args:
+    path_or_hub_id: A diffusers directory, a hub id, or "storybook", the model
+      that comes with the package.
+    revision: Branch, tag or commit on the hub (`flax` has Flax weights).
+    dtype: Type of parameters and arithmetic; float32 by default.
+
+  Returns:
+    Networks and parameters. New temporal layers start as the identity.
+
+  Raises:
+    InputError: If the checkpoint cannot be found, read or understood.
+  """
+  dtype = jnp.dtype(dtype or jnp.float32)
+  root = files.locate(os.fspath(path_or_hub_id), revision)
+  for part in (*files.PARTS, "tokenizer", "scheduler"):
+    if not (root / part).is_dir():
+      raise InputError(
+          f"checkpoint {root}: {part}/ is missing; expected a diffusers "
+          "directory with unet/, vae/, text_encoder/, tokenizer/, scheduler/")
+  unet_config, unet_params = load_unet(root / "unet")
+  compute = dataclasses.replace(unet_config.compute, dtype=dtype)
+  pretrained = Pretrained(
+      unet_config=dataclasses.replace(unet_config, compute=compute),
+      unet_params=_cast(unet_params, dtype),
+      vae=_load_vae(root / "vae", dtype),
+      text_encoder=_load_text_encoder(root / "text_encoder", dtype),
+      tokenizer=_load_tokenizer(root / "tokenizer"),
+      schedule=configs.read_schedule(
+          files.read_config(root / "scheduler", "scheduler_config.json"),
+          f"{root}/scheduler/scheduler_config.json"),
+  )
+  _check_widths(pretrained, root)
+  return pretrained
+
+
+def load_unet(
+    directory: str | os.PathLike, temporal: str | os.PathLike | None = None
+) -> tuple[UNetConfig, Params]:
+  """Loads a U-Net, inflated.
+
+  Args:
+    directory: `unet/` of a checkpoint, or the checkpoint: an image model's, or
+      a tuned video model's in the authors' layout.
+    temporal: safetensors file with the temporal layers' weights under torch
+      names. Without it they are read from `directory`, if there, and else start
+      so that the network equals the image model.
+
+  Returns:
+    Its config and its parameters, float32 arrays of the host.
+
+  Raises:
+    InputError: If it cannot be read, or weights and config do not match.
+  """
+  directory = pathlib.Path(directory)
+  if (directory / "unet").is_dir():
+    directory = directory / "unet"
+  config = configs.read_unet(
+      files.read_config(directory), f"{directory}/config.json")
+  loaded = dict(names.flatten(files.read_weights(directory)))
+  if temporal is not None:
+    loaded.update(names.flatten(names.read_torch_names(
+        files.read_safetensors([pathlib.Path(temporal)]))))
+  args = (
+      jax.ShapeDtypeStruct((1, 2, 8, 8, config.in_channels), jnp.float32),
+      jax.ShapeDtypeStruct((1,), jnp.int32),
+      jax.ShapeDtypeStruct((1, 2, config.text_width), jnp.float32))
+  expected = names.flatten(_shapes(UNet3D(config), *args))
+  if not any(_is_temporal(path) for path in loaded):
+    loaded.update(_initial_temporal(expected))
+  params = names.strict_merge(
+      traverse_util.unflatten_dict(expected, sep="/"),
+      traverse_util.unflatten_dict(loaded, sep="/"), str(directory))
+  return config, _cast(params, jnp.float32)
+
+
+def _is_temporal(path: str) -> bool:
+  return "attn_temp/" in path or "norm_temp/" in path
+
+
+def _initial_temporal(expected) -> dict[str, np.ndarray]:
+  """Temporal layers that add nothing yet: norms, torch's default, zeros out."""
+  random = np.random.default_rng(0)
+  initial = {}
+  for path, leaf in expected.items():
+    if not _is_temporal(path):
+      continue
+    if "/to_out_0/" in path or path.endswith("/bias"):
+      initial[path] = np.zeros(leaf.shape, np.float32)
+    elif path.endswith("/scale"):
+      initial[path] = np.ones(leaf.shape, np.float32)
+    else:
+      bound = leaf.shape[0] ** -0.5
+      initial[path] = random.uniform(
+          -bound, bound, leaf.shape).astype(np.float32)
+  return initial
+
+
+def _load_vae(directory: pathlib.Path, dtype) -> VAE:
+  config = configs.read_vae(
+      files.read_config(directory), f"{directory}/config.json")
+  image = jax.ShapeDtypeStruct(
+      (1, config.factor, config.factor, config.in_channels), jnp.float32)
+  params = names.strict_merge(
+      _shapes(AutoencoderKL(config), image), files.read_weights(directory),
+      str(directory))
+  return VAE(dataclasses.replace(config, dtype=dtype), _cast(params, dtype))
+
+
+def _load_text_encoder(directory: pathlib.Path, dtype) -> TextEncoder:
+  config = configs.read_text_encoder(
+      files.read_config(directory), f"{directory}/config.json")
+  tokens = jax.ShapeDtypeStruct((1, config.positions), jnp.int32)
+  params = names.strict_merge(
+      _shapes(CLIPTextModel(config), tokens), files.read_weights(directory),
+      str(directory))
+  return TextEncoder(
+      dataclasses.replace(config, dtype=dtype), _cast(params, dtype))
+
+
+def _load_tokenizer(directory: pathlib.Path):
+  try:
+    return transformers.CLIPTokenizer.from_pretrained(directory)
+  except (OSError, TypeError, ValueError) as error:
+    raise InputError(
+        f"{directory}: not a CLIP tokenizer; expected vocab.json and "
+        "merges.txt there") from error
+
+
+def _shapes(module: nn.Module, *args) -> Params:
+  return jax.eval_shape(module.init, jax.random.key(0), *args)["params"]
+
+
+def _cast(params: Params, dtype) -> Params:
+  return jax.tree.map(lambda x: x.astype(dtype, copy=False), params)
+
+
+def _check_widths(loaded: Pretrained, root: pathlib.Path) -> None:
+  """Whether the parts fit one another."""
+  unet, vae = loaded.unet_config, loaded.vae.config
+  for what, there, expected in (
+      ("unet in_channels", unet.in_channels, vae.latent_channels),
+      ("unet out_channels", unet.out_channels, vae.latent_channels),
+      ("unet cross_attention_dim", unet.text_width,
+       loaded.text_encoder.config.width)):
+    if there != expected:
+      raise InputError(
+          f"checkpoint {root}: {what} is {there}; expected {expected}, which "
+          "its other parts give. Inpainting, depth and upscaling models, and "
+          "parts of different models, cannot be tuned")
+
+
+def token_ids(
+    tokenizer, positions: int, prompts: Sequence[str]
+) -> tuple[np.ndarray, list[str]]:
+  """Tokens of prompts, padded to the text encoder's length.
+
+  Returns:
+    Token ids `b l`, and for each prompt the words that did not fit ("" if all
+    did).
+  """
+  full = [tokenizer(prompt).input_ids for prompt in prompts]
+  # The end-of-text token takes the last place.
+  cut = [tokenizer.decode(ids[positions - 1:-1]).strip()
+         if len(ids) > positions else "" for ids in full]
+  tokens = tokenizer(
+      list(prompts), padding="max_length", truncation=True,
+      max_length=positions).input_ids
+  return np.asarray(tokens, np.int32), cut

@@ -1,0 +1,140 @@
+"""Parameter names: diffusers' PyTorch and Flax files <-> this project's paths.
+
+A path is diffusers' module name with `/` for `.` and with list items joined,
+and torch's `weight` becomes what it is in Flax:
+
+  down_blocks.0.attentions.1.transformer_blocks.0.attn1.to_out.0.weight
+  down_blocks_0/attentions_1/transformer_blocks_0/attn1/to_out_0/kernel
+
+Arrays turn with their names: linear layers (out, in) -> (in, out), convolutions
+(out, in, h, w) -> (h, w, in, out). Older generations of names are rewritten to
+today's; everything else must match to the letter (`strict_merge`).
+"""
+
+from collections.abc import Mapping
+import re
+from typing import Any
+
+from flax import traverse_util
+import numpy as np
+
+from tav_jax.errors import InputError
+from tav_jax.types import FlatParams, Params
+
+# Modules that are lists in torch.
+_LISTS = (
+    "down_blocks|up_blocks|resnets|attentions|transformer_blocks|downsamplers|"
+    "upsamplers|to_out|net|layers")
+_EMBEDDINGS = ("token_embedding", "position_embedding")
+# The autoencoder's attention before diffusers 0.17.
+_OLD_ATTENTION = {
+    "query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out_0"}
+_MAX_LISTED = 12
+
+
+def read_torch_names(arrays: Mapping[str, Any]) -> Params:
+  """Nested parameters from arrays under PyTorch diffusers' names.
+
+  Args:
+    arrays: `{"conv_in.weight": array, ...}` in torch's layout, of either
+      generation of names; text encoders with or without their prefix.
+
+  Returns:
+    `{"conv_in": {"kernel": array, ...}, ...}` in Flax's layout.
+  """
+  flat = {}
+  for name, array in arrays.items():
+    if name.endswith("embeddings.position_ids"):
+      continue  # A buffer that counts 0, 1, 2, ...
+    array = np.asarray(array)
+    *modules, leaf = name.split(".")
+    path = _modern("/".join(modules))
+    if leaf == "weight":
+      leaf, array = _from_torch_weight(path, array)
+    flat[f"{path}/{leaf}"] = array
+  return traverse_util.unflatten_dict(flat, sep="/")
+
+
+def write_torch_names(params: Params) -> dict[str, np.ndarray]:
+  """The inverse of `read_torch_names`, with today's names."""
+  arrays = {}
+  for path, array in traverse_util.flatten_dict(params, sep="/").items():
+    array = np.asarray(array)
+    *modules, leaf = path.split("/")
+    if leaf == "kernel":
+      array = array.transpose(_TO_TORCH[array.ndim])
+    if leaf in ("kernel", "scale", "embedding"):
+      leaf = "weight"
+    name = re.sub(rf"\b({_LISTS})_(\d+)", r"\1.\2", ".".join(modules))
+    arrays[f"{name}.{leaf}"] = np.ascontiguousarray(array)
+  return arrays
+
+
+def read_flax_names(tree: Params) -> Params:
+  """Nested parameters from a Flax checkpoint of diffusers or transformers."""
+  flat = {}
+  for path, array in traverse_util.flatten_dict(tree, sep="/").items():
+    module, leaf = path.rsplit("/", 1)
+    if not path.endswith("embeddings/position_ids"):
+      flat[f"{_modern(module)}/{leaf}"] = np.asarray(array)
+  return traverse_util.unflatten_dict(flat, sep="/")
+
+
+def strict_merge(expected: Params, loaded: Params, source: str) -> Params:
+  """`loaded`, if it has exactly the expected paths and shapes.
+
+  Args:
+    expected: Nested arrays or `jax.ShapeDtypeStruct`s.
+    loaded: Nested arrays.
+    source: What was read, for the error message.
+
+  Raises:
+    InputError: With a list of paths: `-` missing, `+` not known, `~` of
+      another shape.
+  """
+  expected = traverse_util.flatten_dict(expected, sep="/")
+  flat = traverse_util.flatten_dict(loaded, sep="/")
+  lines = [f"- {p} {expected[p].shape}" for p in expected if p not in flat]
+  lines += [f"+ {p} {flat[p].shape}" for p in flat if p not in expected]
+  lines += [
+      f"~ {p} {flat[p].shape}, expected {expected[p].shape}"
+      for p in flat if p in expected and flat[p].shape != expected[p].shape]
+  if lines:
+    more = len(lines) - _MAX_LISTED
+    listed = lines[:_MAX_LISTED] + ([f"... {more} more"] if more > 0 else [])
+    raise InputError(
+        f"{source}: the weights are not those of the network that its config "
+        "describes (- missing, + not known, ~ other shape); check that config "
+        "and weights belong together:\n  " + "\n  ".join(listed))
+  return traverse_util.unflatten_dict(
+      {p: flat[p] for p in expected}, sep="/")
+
+
+def _modern(path: str) -> str:
+  """A module's path in today's names."""
+  path = path.removeprefix("text_model/")
+  path = re.sub(rf"\b({_LISTS})/(\d+)", r"\1_\2", path)
+  head, _, last = path.rpartition("/")
+  if head.endswith("mid_block/attentions_0") and last in _OLD_ATTENTION:
+    return f"{head}/{_OLD_ATTENTION[last]}"
+  return path
+
+
+_TO_TORCH = {2: (1, 0), 4: (3, 2, 0, 1)}
+_FROM_TORCH = {2: (1, 0), 4: (2, 3, 1, 0)}
+
+
+def _from_torch_weight(path: str, array: np.ndarray):
+  """Flax's name and layout of a torch `weight`."""
+  if path.rsplit("/", 1)[-1] in _EMBEDDINGS:
+    return "embedding", array
+  if array.ndim == 1:
+    return "scale", array
+  if "mid_block/attentions_0/to_" in path and array.ndim == 4:
+    array = array[:, :, 0, 0]  # The autoencoder's were 1x1 convolutions once.
+  return "kernel", array.transpose(_FROM_TORCH.get(array.ndim))
+
+
+def flatten(params: Params) -> FlatParams:
+  """One `a/b/c` path a leaf."""
+  return traverse_util.flatten_dict(params, sep="/")

@@ -1,0 +1,71 @@
+"""The frozen parts of a checkpoint as functions: autoencoder, text encoder."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+import numpy as np
+
+from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
+from tav_jax.models.vae import AutoencoderKL, VAEConfig
+from tav_jax.types import Params, Video
+
+_FRAMES_AT_A_TIME = 4  # 24 frames of 512x512 at once would need over 20 GB.
+
+
+@dataclasses.dataclass(frozen=True)
+class VAE:
+  """The autoencoder with its parameters, on videos, a few frames at a time."""
+
+  config: VAEConfig
+  params: Params
+
+  def encode(self, video: Float[Array | np.ndarray, "b f h w c"]):
+    """Posterior mean and standard deviation of pixels in [-1, 1].
+
+    Returns:
+      Both `b f H W c`, in the diffusion model's units (scaled).
+    """
+    mean, logvar = self._by_frames("encode", video)
+    scale = self.config.scaling_factor
+    return scale * mean, scale * jnp.exp(0.5 * logvar)
+
+  def decode(self, latents: Video) -> Video:
+    """Pixels, about [-1, 1], of latents in the diffusion model's units."""
+    return self._by_frames("decode", latents / self.config.scaling_factor)
+
+  def _by_frames(self, method: str, video):
+    frames = jnp.reshape(video, (-1, *video.shape[2:]))
+    parts = [
+        _apply_vae(self.config, method, self.params,
+                   frames[i:i + _FRAMES_AT_A_TIME])
+        for i in range(0, len(frames), _FRAMES_AT_A_TIME)]
+    return jax.tree.map(
+        lambda *xs: jnp.concatenate(xs).reshape(
+            *video.shape[:2], *xs[0].shape[1:]), *parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextEncoder:
+  """The text encoder with its parameters."""
+
+  config: CLIPTextConfig
+  params: Params
+
+  def __call__(
+      self, tokens: Int[Array | np.ndarray, "b l"]
+  ) -> Float[Array, "b l c"]:
+    """Last hidden states of tokens."""
+    return _apply_text(self.config, self.params, tokens)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _apply_vae(config, method, params, x):
+  return AutoencoderKL(config).apply({"params": params}, x, method=method)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply_text(config, params, tokens):
+  return CLIPTextModel(config).apply({"params": params}, tokens)
