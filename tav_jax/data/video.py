@@ -1,0 +1,141 @@
+"""Video files to frames and back, through PyAV (ffmpeg)."""
+
+import dataclasses
+from fractions import Fraction
+import os
+import pathlib
+
+import av
+import numpy as np
+from PIL import Image, ImageOps
+
+from tav_jax.errors import InputError
+
+_FITS = {
+    "stretch": lambda image, size: image.resize(size, Image.Resampling.BICUBIC),
+    "crop": lambda image, size: ImageOps.fit(
+        image, size, Image.Resampling.BICUBIC),
+    "pad": lambda image, size: ImageOps.pad(
+        image, size, Image.Resampling.BICUBIC),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+  """Some frames of a video.
+
+  Attributes:
+    frames: `f h w c`, uint8, RGB.
+    fps: Frames a second at which they show the video's own speed.
+  """
+
+  frames: np.ndarray
+  fps: float
+
+
+def read(
+    path: str | os.PathLike,
+    *,
+    start: int,
+    stride: int,
+    frames: int,
+    width: int,
+    height: int,
+    fit: str = "stretch",
+) -> Clip:
+  """Reads frames `start`, `start + stride`, ... of a video file.
+
+  Args:
+    path: The file, in any format that ffmpeg reads.
+    start: Index of the first frame.
+    stride: Distance between frames.
+    frames: Number of frames.
+    width: Width to resize to, in pixels.
+    height: Height to resize to, in pixels.
+    fit: "stretch", "crop" (fill, cut the rest) or "pad" (whole, black bars).
+
+  Raises:
+    InputError: If the file or one of the values will not do.
+  """
+  for name, value, least in (
+      ("start", start, 0), ("stride", stride, 1), ("frames", frames, 1),
+      ("width", width, 1), ("height", height, 1)):
+    if value < least:
+      raise InputError(f"video.{name}={value}: expected {least} or more")
+  if fit not in _FITS:
+    raise InputError(f"video.fit={fit!r}: expected {', '.join(_FITS)}")
+  path = pathlib.Path(path).expanduser()
+  if not path.is_file():
+    raise InputError(
+        f"video.path={path}: no such file; expected a video such as an mp4")
+  last = start + stride * (frames - 1)
+  wanted = range(start, last + 1, stride)
+  found = []
+  fps, seen, broken = 0.0, 0, None
+  try:
+    with av.open(str(path)) as container:
+      if not container.streams.video:
+        raise InputError(f"video.path={path}: it has no video stream")
+      fps = float(container.streams.video[0].average_rate or 0)
+      for frame in container.decode(video=0):
+        if seen in wanted:
+          image = frame.to_image()
+          found.append(np.asarray(_FITS[fit](image, (width, height))))
+        seen += 1
+        if seen > last:
+          break
+  except av.FFmpegError as error:
+    broken = error  # What was decoded before may be all that is needed.
+  if not seen:
+    raise InputError(
+        f"video.path={path}: cannot be read as a video "
+        f"({broken.strerror if broken else 'no frames'}); it may be cut short "
+        "or of another kind")
+  if len(found) < frames:
+    why = " before it breaks off" if broken else ""
+    raise InputError(
+        f"video.path={path}: it has {seen} frames{why}, but frames {start} to "
+        f"{last} were asked for; lower video.start={start}, "
+        f"video.stride={stride} or video.frames={frames}")
+  return Clip(np.stack(found), (fps or 24.0) / stride)
+
+
+def to_model(frames: np.ndarray) -> np.ndarray:
+  """uint8 pixels to float32 in [-1, 1]."""
+  return frames.astype(np.float32) / 127.5 - 1
+
+
+def to_pixels(video) -> np.ndarray:
+  """Pixels about [-1, 1] to uint8."""
+  return np.round(np.clip(np.asarray(video) + 1, 0, 2) * 127.5).astype(np.uint8)
+
+
+def write_mp4(path: str | os.PathLike, clip: Clip) -> None:
+  """H.264, 4:2:0: what every browser plays. Sizes must be even."""
+  _, height, width, _ = clip.frames.shape
+  with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+    rate = Fraction(clip.fps).limit_denominator(1001)
+    stream = container.add_stream("libx264", rate, options={"crf": "15"})
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    for array in clip.frames:
+      frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), "rgb24")
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+
+
+def write_gif(path, clip: Clip) -> None:
+  """A GIF that plays for ever; `path` may be an open file."""
+  first, *others = [
+      Image.fromarray(f).quantize(dither=Image.Dither.NONE)
+      for f in clip.frames]
+  first.save(
+      path, format="GIF", save_all=True, append_images=others, loop=0,
+      duration=1000 / clip.fps)
+
+
+def write_frames(directory: str | os.PathLike, clip: Clip) -> None:
+  """One PNG a frame, `00000.png` and so on."""
+  directory = pathlib.Path(directory)
+  directory.mkdir(parents=True, exist_ok=True)
+  for i, frame in enumerate(clip.frames):
+    Image.fromarray(frame).save(directory / f"{i:05}.png")

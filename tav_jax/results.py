@@ -1,0 +1,51 @@
+"""The files that a user looks at: videos, frames and contact sheets."""
+
+from collections.abc import Sequence
+import json
+import pathlib
+import re
+import shutil
+from typing import Any
+
+from tav_jax.data import sheet, video
+
+
+def write(
+    directory: pathlib.Path,
+    videos: Sequence[sheet.Labelled],
+    fps: float,
+    record: dict[str, Any],
+) -> None:
+  """Writes every video as mp4, GIF and PNG frames, and sheets of them all.
+
+  The directory appears only when it is complete.
+
+  Args:
+    directory: Where to; must not exist.
+    videos: Labels and uint8 frames.
+    fps: Frames a second.
+    record: What made them, for `record.json`.
+  """
+  partial = directory.with_name(directory.name + ".partial")
+  if partial.exists():
+    shutil.rmtree(partial)
+  partial.mkdir(parents=True)
+  files = {}
+  for i, (label, frames) in enumerate(videos):
+    name = f"{i:02}-{_slug(label)}"
+    clip = video.Clip(frames, fps)
+    video.write_mp4(partial / f"{name}.mp4", clip)
+    video.write_gif(partial / f"{name}.gif", clip)
+    video.write_frames(partial / "frames" / name, clip)
+    files[label] = f"{name}.mp4"
+  sheet.still(videos).save(partial / "sheet.png")
+  together = video.Clip(sheet.moving(videos), fps)
+  video.write_mp4(partial / "sheet.mp4", together)
+  video.write_gif(partial / "sheet.gif", together)
+  (partial / "record.json").write_text(
+      json.dumps(record | {"fps": fps, "files": files}, indent=2) + "\n")
+  partial.rename(directory)
+
+
+def _slug(label: str) -> str:
+  return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:60]

@@ -1,0 +1,71 @@
+"""Ranges of config values, checked before anything long begins."""
+
+import math
+
+from ml_collections import ConfigDict
+
+from tav_jax.errors import InputError
+from tav_jax.models.vae import VAEConfig
+from tav_jax.sampling.schedule import Schedule
+
+STARTS = ("inversion", "random")
+
+# Key, least and greatest value.
+_RANGES = (
+    ("model.attention_block", 0, math.inf),
+    ("optimizer.steps", 1, math.inf),
+    ("optimizer.learning_rate", 0, 1),
+    ("optimizer.warmup_steps", 0, math.inf),
+    ("optimizer.b1", 0, 1),
+    ("optimizer.b2", 0, 1),
+    ("optimizer.eps", 0, math.inf),
+    ("optimizer.weight_decay", 0, math.inf),
+    ("optimizer.clip_norm", 0, math.inf),
+    ("optimizer.accumulate", 1, math.inf),
+    ("optimizer.steps_per_dispatch", 1, math.inf),
+    ("sampling.guidance", 0, 100),
+    ("sampling.batch_size", 1, math.inf),
+    ("run.checkpoint_every", 1, math.inf),
+    ("run.sample_every", 1, math.inf),
+    ("run.keep_checkpoints", 1, math.inf),
+)
+
+
+def check(config: ConfigDict) -> None:
+  """Raises an InputError that names the first value out of range."""
+  for key, low, high in _RANGES:
+    section, name = key.split(".")
+    value = config[section][name]
+    if not low <= value <= high:  # NaN fails too.
+      expected = f"{low} or more" if high == math.inf else f"{low} to {high}"
+      raise InputError(f"{key}={value}: expected {expected}")
+  if config.sampling.start not in STARTS:
+    raise InputError(
+        f"sampling.start={config.sampling.start!r}: expected "
+        f"{' or '.join(STARTS)}")
+  prompts = config.sampling.prompts
+  if not prompts or not all(isinstance(p, str) and p for p in prompts):
+    raise InputError(
+        f"sampling.prompts={prompts!r}: expected one or more texts, such as "
+        "\"('a panda is skiing',)\"")
+  if not config.video.caption:
+    raise InputError(
+        "video.caption='': expected what the video shows, such as 'a man is "
+        "skiing'")
+
+
+def check_for_model(
+    config: ConfigDict, vae: VAEConfig, schedule: Schedule
+) -> None:
+  """Like `check`, for values whose range depends on the checkpoint."""
+  for name in ("width", "height"):
+    value = config.video[name]
+    if value < 1 or value % vae.factor:
+      nearest = max(1, round(value / vae.factor)) * vae.factor
+      raise InputError(
+          f"video.{name}={value}: expected a multiple of {vae.factor}, the "
+          f"autoencoder's factor; the nearest is {nearest}")
+  if not 1 <= config.sampling.steps <= schedule.num_train_steps:
+    raise InputError(
+        f"sampling.steps={config.sampling.steps}: expected 1 to "
+        f"{schedule.num_train_steps}, the model's timesteps")

@@ -1,0 +1,1 @@
+"""Loss, step, optimizer, checkpoints and the loop. Networks are functions."""

@@ -1,0 +1,99 @@
+"""Which parameters train, and how."""
+
+from collections.abc import Sequence
+import logging
+import re
+
+from flax import traverse_util
+import jax
+import optax
+
+from tav_jax.errors import InputError
+from tav_jax.types import Params
+
+log = logging.getLogger(__name__)
+
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+def split(params: Params, patterns: Sequence[str]) -> tuple[Params, Params]:
+  """The trainable and the frozen tree.
+
+  Args:
+    params: Nested parameters.
+    patterns: Regular expressions on whole path components: `attn1/to_q`
+      matches `.../attn1/to_q/kernel` and not `.../attn1/to_qk/kernel`.
+
+  Returns:
+    Two nested trees without a path in common; `merge` joins them again.
+
+  Raises:
+    InputError: If a pattern matches nothing.
+  """
+  flat = traverse_util.flatten_dict(params, sep="/")
+  trainable = {}
+  for pattern in patterns:
+    regex = re.compile(rf"(^|/)({pattern})(/|$)")
+    matches = {path: flat[path] for path in flat if regex.search(path)}
+    if not matches:
+      raise InputError(
+          f"model.trainable: {pattern!r} matches no parameter; expected part "
+          f"of a path such as {next(iter(flat))}")
+    log.info(
+        "training %s: %d arrays, %.2f M parameters", pattern, len(matches),
+        count(matches) / 1e6)
+    trainable |= matches
+  frozen = {path: x for path, x in flat.items() if path not in trainable}
+  nest = lambda tree: traverse_util.unflatten_dict(tree, sep="/")
+  return nest(trainable), nest(frozen)
+
+
+def merge(trainable: Params, frozen: Params) -> Params:
+  """One tree of both."""
+  return traverse_util.unflatten_dict(
+      traverse_util.flatten_dict(frozen)
+      | traverse_util.flatten_dict(trainable))
+
+
+def learning_rate(
+    schedule: str, peak: float, warmup_steps: int, steps: int
+) -> optax.Schedule:
+  """Linear warm-up to `peak`, then constant, or to 0 at `steps`."""
+  if schedule not in SCHEDULES:
+    raise InputError(
+        f"optimizer.schedule={schedule!r}: expected {', '.join(SCHEDULES)}")
+  rest = max(1, steps - warmup_steps)
+  after = {
+      "constant": optax.constant_schedule(peak),
+      "linear": optax.linear_schedule(peak, 0.0, rest),
+      "cosine": optax.cosine_decay_schedule(peak, rest),
+  }[schedule]
+  if not warmup_steps:
+    return after
+  # The first step already moves: (1, 2, ..., warmup_steps) / warmup_steps.
+  warmup = optax.linear_schedule(
+      peak / warmup_steps, peak, max(1, warmup_steps - 1))
+  return optax.join_schedules([warmup, after], [warmup_steps])
+
+
+def adamw(
+    rate: optax.Schedule | float,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
+    clip_norm: float = 1.0,
+) -> optax.GradientTransformation:
+  """AdamW after clipping the gradients' global norm, as the authors use it.
+
+  Give it the trainable tree alone: clipping and decay see all that they get.
+  """
+  return optax.chain(
+      optax.clip_by_global_norm(clip_norm),
+      optax.adamw(rate, b1, b2, eps, weight_decay=weight_decay))
+
+
+def count(params: Params) -> int:
+  """Number of parameters."""
+  return sum(x.size for x in jax.tree.leaves(params))

@@ -1,0 +1,116 @@
+"""A pretrained model on the device, ready to tune and to sample."""
+
+from collections.abc import Sequence
+import dataclasses
+import logging
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from tav_jax import pretrained
+from tav_jax.errors import InputError
+from tav_jax.models.layers import Compute
+from tav_jax.models.unet import UNet3D, UNetConfig
+from tav_jax.pretrained.load import token_ids
+from tav_jax.pretrained.parts import TextEncoder, VAE
+from tav_jax.sampling.guidance import Network
+from tav_jax.sampling.schedule import Schedule
+from tav_jax.training import optim
+from tav_jax.types import Params, TextEmbeds
+
+log = logging.getLogger(__name__)
+
+DTYPES = {
+    "float32": jnp.float32,
+    "bfloat16": jnp.bfloat16,
+    # Half the memory where it is also faster; it is slower on CPU.
+    "auto": None,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoModel:
+  """The inflated network, its parameters in two trees, and the frozen parts.
+
+  Attributes:
+    unet: The network.
+    trainable: Initial trainable parameters, float32.
+    frozen: Frozen parameters, of the type the network computes in.
+    vae: The autoencoder.
+    text_encoder: The text encoder.
+    tokenizer: Its tokenizer.
+    schedule: Noise schedule and kind of prediction.
+  """
+
+  unet: UNetConfig
+  trainable: Params
+  frozen: Params
+  vae: VAE
+  text_encoder: TextEncoder
+  tokenizer: Any
+  schedule: Schedule
+
+  def network(self, trainable: Params, frozen: Params) -> Network:
+    """The U-Net with these parameters."""
+    return network(self.unet, trainable, frozen)
+
+  def embed(self, prompts: Sequence[str]) -> TextEmbeds:
+    """Text embeddings `b l c`; warns of words that were cut off."""
+    positions = self.text_encoder.config.positions
+    tokens, cut = token_ids(self.tokenizer, positions, prompts)
+    for prompt, words in zip(prompts, cut, strict=True):
+      if words:
+        log.warning(
+            "prompt %r: the text encoder reads %d tokens; not read: %r",
+            prompt, positions, words)
+    return self.text_encoder(tokens)
+
+
+def network(unet: UNetConfig, trainable: Params, frozen: Params) -> Network:
+  """The U-Net as a function of `(latents, timesteps, text)`."""
+  variables = {"params": optim.merge(trainable, frozen)}
+  return lambda *args: UNet3D(unet).apply(variables, *args)
+
+
+def load(
+    checkpoint: str,
+    *,
+    revision: str = "",
+    trainable: Sequence[str],
+    dtype: str = "auto",
+    remat: bool = True,
+    attention_block: int = 1024,
+) -> VideoModel:
+  """Loads a checkpoint and puts it on the device.
+
+  Args:
+    checkpoint: As for `tav_jax.load_pretrained`.
+    revision: Branch, tag or commit on the hub; "" is its default branch.
+    trainable: Path patterns of the parameters that train.
+    dtype: "float32", "bfloat16" or "auto": bfloat16 on TPU and GPU.
+    remat: Recompute activations of every block in the backward pass.
+    attention_block: Query positions that attention handles at a time.
+  """
+  if dtype not in DTYPES:
+    raise InputError(f"model.dtype={dtype!r}: expected {', '.join(DTYPES)}")
+  on_cpu = jax.default_backend() == "cpu"
+  resolved = DTYPES[dtype] or (jnp.float32 if on_cpu else jnp.bfloat16)
+  loaded = pretrained.load_pretrained(checkpoint, revision=revision or None)
+  # Split while all is float32: what trains must not pass through bfloat16.
+  train, frozen = optim.split(loaded.unet_params, trainable)
+  compute = Compute(resolved, remat, attention_block)
+  log.info(
+      "%s: training %.2f M of %.2f M parameters, %s on %s", checkpoint,
+      optim.count(train) / 1e6, optim.count(loaded.unet_params) / 1e6,
+      jnp.dtype(resolved), jax.devices()[0].device_kind)
+  return VideoModel(
+      unet=dataclasses.replace(loaded.unet_config, compute=compute),
+      trainable=jax.device_put(train),
+      frozen=jax.tree.map(lambda x: jnp.asarray(x, resolved), frozen),
+      vae=dataclasses.replace(
+          loaded.vae, params=jax.device_put(loaded.vae.params)),
+      text_encoder=loaded.text_encoder,
+      tokenizer=loaded.tokenizer,
+      schedule=loaded.schedule,
+  )
