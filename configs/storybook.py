@@ -10,7 +10,7 @@ def get_config():
   config = default.get_config()
   config.model.checkpoint = "storybook"
   config.model.remat = False
-  config.model.attention_block = 0
+  config.model.attention_block = 128
 
   config.video.path = "tav_jax/data/storybook/videos/man-skiing.mp4"
   config.video.caption = "a man is skiing on the snow"
@@ -22,14 +22,14 @@ def get_config():
   config.optimizer.learning_rate = 3e-4
 
   config.sampling.prompts = (
-      "a man is skiing on the snow",
       "a panda is skiing on the snow",
       "a man is skiing on the moon",
       "a man wearing a red hat is skiing on the snow",
       "a man is skiing on the snow, sketch style",
   )
   config.sampling.guidance = 3.0
-  config.sampling.batch_size = 5
+  config.sampling.batch_size = 4
+  config.sampling.steps = 30
 
   config.run.sample_every = 120
   return config

@@ -4,10 +4,12 @@ An entry point is a function `main(config, workdir)` and `cli.run(main)`.
 """
 
 from collections.abc import Callable
+import difflib
 import json
 import logging
 import os
 import pathlib
+import runpy
 import sys
 
 from absl import app, flags
@@ -17,6 +19,7 @@ from ml_collections import config_dict, config_flags
 import tqdm
 
 from tav_jax.errors import InputError
+from tav_jax.workdir import flatten
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the run: checkpoints, samples, metrics.",
@@ -32,54 +35,86 @@ def run(main: Callable, *, config_from_workdir: bool = False) -> None:
     config_from_workdir: Whether `--config` is the workdir's `config.json`
       rather than a config file.
   """
-  if config_from_workdir:
-    define = _define_workdir_config
-  else:
-    define = _define_config_file
-  app.run(lambda config: _guard(main, config), flags_parser=define)
+  base = _workdir_config if config_from_workdir else _file_config
+
+  def parse(argv: list[str]):
+    if any(a in ("--help", "-help", "--helpfull") for a in argv):
+      flags.FLAGS(argv)  # Shows the help and exits.
+    joined = _join_values(argv)
+    return _parse(joined, base(joined))
+
+  app.run(lambda config: _guard(main, config), flags_parser=parse)
 
 
-def _define_config_file(argv: list[str]):
-  config = config_flags.DEFINE_config_file(
-      "config", help_string="Config file.", lock_config=True)
-  flags.mark_flag_as_required("config")
-  return _parse(argv, config)
+def _join_values(argv: list[str]) -> list[str]:
+  """`--config FILE` and `--workdir DIR` as `--config=FILE`, `--workdir=DIR`."""
+  joined = []
+  for arg in argv:
+    if joined and joined[-1] in ("--config", "--workdir"):
+      joined[-1] += f"={arg}"
+    else:
+      joined.append(arg)
+  return joined
 
 
-def _define_workdir_config(argv: list[str]):
-  config = config_flags.DEFINE_config_dict(
-      "config", _read_workdir_config(argv), "The workdir's config.")
-  return _parse(argv, config)
-
-
-def _parse(argv: list[str], config: flags.FlagHolder):
+def _parse(argv: list[str], base: config_dict.ConfigDict):
+  """The config that `base` becomes with the flags' `--config.key=value`."""
+  own = [a for a in argv if not a.startswith("--config=")]
   try:
-    rest = flags.FLAGS(argv)
+    config = config_flags.DEFINE_config_dict(
+        "config", base, "Config file.", sys_argv=own)
+    rest = flags.FLAGS(own)
     if rest[1:]:
       raise InputError(
           f"{rest[1]!r} is not a flag; expected --config.key=value")
     return config.value
-  except (flags.Error, AttributeError, KeyError, TypeError, ValueError,
-          OSError) as error:
+  except (AttributeError, KeyError) as error:
+    _fail(_unknown_key(own, base) or _one_line(error))
+  except (flags.Error, TypeError, ValueError) as error:
     _fail(_one_line(error))
 
 
-def _read_workdir_config(argv: list[str]) -> config_dict.ConfigDict:
-  """The config of `--workdir`, which has to be known before flags are."""
-  names = ("--workdir", "-workdir")
-  found = [arg.partition("=")[2] for arg in argv
-           if arg.partition("=")[0] in names and "=" in arg]
-  found += [argv[i + 1] for i, arg in enumerate(argv[:-1]) if arg in names]
-  if not found:
-    return config_dict.ConfigDict()  # Parsing will ask for the flag.
+def _unknown_key(argv: list[str], base: config_dict.ConfigDict) -> str:
+  """Says which `--config.key` the config does not have, and the nearest."""
+  known = [path for path, _ in flatten(base.to_dict())]
+  for arg in argv:
+    key = arg.partition("=")[0].lstrip("-")
+    if key.startswith("config.") and key[len("config."):] not in known:
+      key = key[len("config."):]
+      near = difflib.get_close_matches(key, known, 1, 0)
+      return f"unknown config key {key!r}; the nearest known one is {near[0]!r}"
+  return ""
+
+
+def _file_config(argv: list[str]) -> config_dict.ConfigDict:
+  """What `get_config()` of the file `--config=FILE` returns."""
+  file = _value_of("--config=", argv)
+  if not file or not pathlib.Path(file).is_file():
+    _fail(
+        f"--config={file}: no such file; expected a config file such as "
+        "--config=configs/storybook.py")
   try:
-    return config_dict.ConfigDict(
-        _tuples(json.loads((pathlib.Path(found[-1]) / "config.json")
-                           .read_text()))).lock()
+    return runpy.run_path(file)["get_config"]().lock()
+  except (AttributeError, KeyError, TypeError) as error:
+    _fail(f"--config={file}: {_one_line(error)}")
+
+
+def _workdir_config(argv: list[str]) -> config_dict.ConfigDict:
+  """The config of the run in `--workdir=DIR`."""
+  workdir = _value_of("--workdir=", argv)
+  try:
+    text = pathlib.Path(workdir, "config.json").read_text()
+    return config_dict.ConfigDict(_tuples(json.loads(text))).lock()
   except (OSError, ValueError) as error:
     _fail(
-        f"--workdir={found[-1]}: its config.json cannot be read ({error}); "
+        f"--workdir={workdir}: its config.json cannot be read ({error}); "
         "expected the directory of a run of tav_jax.tune")
+
+
+def _value_of(flag: str, argv: list[str]) -> str:
+  """The value of `--flag=value`, which is needed before flags are parsed."""
+  values = [a.removeprefix(flag) for a in argv if a.startswith(flag)]
+  return values[-1] if values else ""
 
 
 def _tuples(value):

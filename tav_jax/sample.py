@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Samples into a new directory under `workdir`/samples."""
-  workdirs.open_for_sampling(workdir, config)
+  workdirs.check_for_sampling(workdir, config)
   begun = session.start(config)
   checkpoints = Checkpoints(
       workdir / "checkpoints", config.run.keep_checkpoints)

@@ -22,9 +22,10 @@ log = logging.getLogger(__name__)
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Tunes and samples into `workdir`."""
+  workdirs.check(workdir, config)
   begun = session.start(config)
   model, clip, batch = begun.model, begun.clip, begun.batch
-  workdirs.open_for_tuning(workdir, config)
+  workdirs.write_config(workdir, config)
 
   checkpoints = Checkpoints(
       workdir / "checkpoints", config.run.keep_checkpoints)

@@ -6,7 +6,8 @@ Shapes are written with fixed letters everywhere in the project:
   f  frame                     n     attention head
   h  height, w  width          d     width of one head
   s  space, h * w flattened    c     channel
-  l  text token                t     diffusion timestep
+  l  text token                e     text embedding
+                               t     diffusion timestep
 
 A video is always `b f h w c`; an image is a video of one frame. Pixels lie in
 [-1, 1], latents are the autoencoder's posterior times its scaling factor.
@@ -16,7 +17,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
+import numpy as np
+
+Array = jax.Array | np.ndarray
+"""Host arrays are welcome wherever device arrays are."""
 
 Params = Mapping[str, Any]
 """A nested dict of arrays, as `module.init(...)["params"]` gives it."""
@@ -26,7 +31,7 @@ FlatParams = Mapping[str, Any]
 
 Video = Float[Array, "b f h w c"]
 Hidden = Float[Array, "b f s c"]
-TextEmbeds = Float[Array, "b l c"]
+TextEmbeds = Float[Array, "b l e"]
 Timesteps = Int[Array, "b"]
 
 Denoise = Callable[[jax.Array, jax.Array], jax.Array]

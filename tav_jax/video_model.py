@@ -56,7 +56,7 @@ class VideoModel:
     return network(self.unet, trainable, frozen)
 
   def embed(self, prompts: Sequence[str]) -> TextEmbeds:
-    """Text embeddings `b l c`; warns of words that were cut off."""
+    """Text embeddings `b l e`; warns of words that were cut off."""
     positions = self.text_encoder.config.positions
     tokens, cut = token_ids(self.tokenizer, positions, prompts)
     for prompt, words in zip(prompts, cut, strict=True):

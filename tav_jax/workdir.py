@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import pathlib
+import tempfile
 
 from ml_collections import ConfigDict
 
@@ -18,16 +19,14 @@ log = logging.getLogger(__name__)
 _DEFINING = ("seed", "model", "video", "optimizer")
 
 
-def open_for_tuning(workdir: pathlib.Path, config: ConfigDict) -> None:
-  """Makes a workdir, or checks that it is one of this config's.
+def check(workdir: pathlib.Path, config: ConfigDict) -> None:
+  """Checks that a run of this config may start or go on in a workdir.
 
   Raises:
     InputError: If it cannot be written, is damaged, or has another config.
   """
-  file = workdir / "config.json"
-  new = json.loads(config.to_json_best_effort())
-  if file.exists():
-    _check_same(workdir, _read(file), new)
+  if (workdir / "config.json").exists():
+    _check_same(workdir, _read(workdir), config)
     log.info("%s: going on with the run there", workdir)
   elif (workdir / "checkpoints").exists():
     raise InputError(
@@ -35,29 +34,39 @@ def open_for_tuning(workdir: pathlib.Path, config: ConfigDict) -> None:
         "not known what they are of; restore that file or use another workdir")
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(new, indent=2) + "\n")
-    partial.replace(file)
+    with tempfile.TemporaryFile(dir=workdir):
+      pass
   except OSError as error:
     raise InputError(
         f"--workdir={workdir}: cannot be written ({error.strerror}); expected "
         "a directory of yours, or a new one") from error
 
 
-def _read(file: pathlib.Path) -> dict:
+def write_config(workdir: pathlib.Path, config: ConfigDict) -> None:
+  """Writes `config.json`, whole or not at all."""
+  partial = workdir / "config.partial"
+  partial.write_text(json.dumps(_as_json(config), indent=2) + "\n")
+  partial.replace(workdir / "config.json")
+
+
+def _as_json(config: ConfigDict) -> dict:
+  return json.loads(config.to_json_best_effort())
+
+
+def _read(workdir: pathlib.Path) -> dict:
   try:
-    return json.loads(file.read_text())
+    return json.loads((workdir / "config.json").read_text())
   except (OSError, ValueError) as error:
     raise InputError(
-        f"--workdir={file.parent}: its config.json cannot be read ({error}); "
+        f"--workdir={workdir}: its config.json cannot be read ({error}); "
         "restore that file or use another workdir") from error
 
 
-def _check_same(workdir: pathlib.Path, old: dict, new: dict) -> None:
-  flat = lambda config: {
-      path: value for section in _DEFINING
-      for path, value in _flatten(config.get(section), section)}
-  old, new = flat(old), flat(new)
+def _check_same(workdir: pathlib.Path, old: dict, config: ConfigDict) -> None:
+  defining = lambda config: {
+      path: value for path, value in flatten(config)
+      if path.split(".")[0] in _DEFINING}
+  old, new = defining(old), defining(_as_json(config))
   changed = [
       f"{path}={new.get(path)!r} (there {old.get(path)!r})"
       for path in sorted(old | new) if old.get(path) != new.get(path)]
@@ -68,15 +77,16 @@ def _check_same(workdir: pathlib.Path, old: dict, new: dict) -> None:
         + "; use another workdir, or set these as they are there")
 
 
-def _flatten(value, path: str):
-  if isinstance(value, dict):
-    for key, inner in value.items():
-      yield from _flatten(inner, f"{path}.{key}")
-  else:
-    yield path, value
+def flatten(config: dict, prefix: str = ""):
+  """Yields `("section.key", value)` of nested dicts."""
+  for key, value in config.items():
+    if isinstance(value, dict):
+      yield from flatten(value, f"{prefix}{key}.")
+    else:
+      yield prefix + key, value
 
 
-def open_for_sampling(workdir: pathlib.Path, config: ConfigDict) -> None:
+def check_for_sampling(workdir: pathlib.Path, config: ConfigDict) -> None:
   """Checks that a workdir has a checkpoint, of this config.
 
   Raises:
@@ -87,8 +97,7 @@ def open_for_sampling(workdir: pathlib.Path, config: ConfigDict) -> None:
     raise InputError(
         f"--workdir={workdir}: it has no checkpoint yet; run tav_jax.tune "
         "there first")
-  new = json.loads(config.to_json_best_effort())
-  _check_same(workdir, _read(workdir / "config.json"), new)
+  _check_same(workdir, _read(workdir), config)
 
 
 def samples(workdir: pathlib.Path, step: int) -> pathlib.Path:

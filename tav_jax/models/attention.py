@@ -25,10 +25,12 @@ import functools
 from einops import rearrange
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
+
+from tav_jax.types import Array
 
 Query = Float[Array, "b n f q d"]
-Part = tuple[Float[Array, "b n *f k d"], Float[Array, "b n *f k d"]]
+Part = tuple[Float[Array, "b n ... k d"], Float[Array, "b n ... k d"]]
 """Keys and values, `b n f k d` or, shared by all frames, `b n k d`."""
 
 

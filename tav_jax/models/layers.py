@@ -15,7 +15,9 @@ from einops import rearrange
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
+
+from tav_jax.types import Array
 
 
 @dataclasses.dataclass(frozen=True)

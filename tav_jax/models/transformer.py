@@ -10,11 +10,11 @@ from einops import rearrange
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from tav_jax.models import attention
 from tav_jax.models.layers import Compute, Conv
-from tav_jax.types import Hidden, TextEmbeds, Video
+from tav_jax.types import Array, Hidden, TextEmbeds, Video
 
 
 def _split_heads(x: jax.Array, heads: int) -> jax.Array:
@@ -96,7 +96,7 @@ class GEGLU(nn.Module):
   dtype: Any
 
   @nn.compact
-  def __call__(self, x: Hidden) -> Hidden:
+  def __call__(self, x: Hidden) -> Float[Array, "b f s C"]:
     x = nn.Dense(2 * self.features, dtype=self.dtype, name="proj")(x)
     x, gate = jnp.split(x, 2, axis=-1)
     return x * nn.gelu(gate, approximate=False)

@@ -9,7 +9,7 @@ import dataclasses
 
 from flax import linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from tav_jax.models.layers import (
   Compute,
@@ -20,7 +20,10 @@ from tav_jax.models.layers import (
   Upsample,
 )
 from tav_jax.models.transformer import Transformer
-from tav_jax.types import TextEmbeds, Timesteps, Video
+from tav_jax.types import Array, TextEmbeds, Timesteps
+
+Features = Float[Array, "b f _ _ _"]
+"""Activations: height, width and channels change from level to level."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +92,7 @@ class DownBlock(nn.Module):
   level: int
 
   @nn.compact
-  def __call__(self, x: Video, time, text) -> tuple[Video, list]:
+  def __call__(self, x: Features, time, text) -> tuple[Features, list]:
     build = _Level(self.config, self.level)
     skips = []
     for i in range(self.config.layers[self.level]):
@@ -109,7 +112,7 @@ class MidBlock(nn.Module):
   config: UNetConfig
 
   @nn.compact
-  def __call__(self, x: Video, time, text) -> Video:
+  def __call__(self, x: Features, time, text) -> Features:
     build = _Level(self.config, len(self.config.channels) - 1)
     x = build.resnet("resnets_0")(x, time)
     x = build.transformer("attentions_0")(x, text)
@@ -123,7 +126,7 @@ class UpBlock(nn.Module):
   level: int
 
   @nn.compact
-  def __call__(self, x: Video, skips: list, time, text) -> Video:
+  def __call__(self, x: Features, skips: list, time, text) -> Features:
     config, build = self.config, _Level(self.config, self.level)
     attends = config.up_attention[len(config.channels) - 1 - self.level]
     for i in range(config.layers[self.level] + 1):
@@ -154,7 +157,7 @@ class UNet3D(nn.Module):
     Args:
       latents: Noisy latents, `b f h w c`, any height and width.
       timesteps: One diffusion timestep a clip, `b`.
-      text_embeds: Hidden states of the text encoder, `b l c`.
+      text_embeds: Hidden states of the text encoder, `b l e`.
 
     Returns:
       The prediction in float32, `b f h w c`.

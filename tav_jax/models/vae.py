@@ -9,10 +9,11 @@ from typing import Any
 from einops import rearrange
 from flax import linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from tav_jax.models import attention
 from tav_jax.models.layers import Conv, ResnetBlock, Upsample
+from tav_jax.types import Array
 
 
 @dataclasses.dataclass(frozen=True)

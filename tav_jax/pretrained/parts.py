@@ -5,12 +5,11 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
-import numpy as np
+from jaxtyping import Float, Int
 
 from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
-from tav_jax.types import Params, Video
+from tav_jax.types import Array, Params, Video
 
 _FRAMES_AT_A_TIME = 4  # 24 frames of 512x512 at once would need over 20 GB.
 
@@ -22,7 +21,7 @@ class VAE:
   config: VAEConfig
   params: Params
 
-  def encode(self, video: Float[Array | np.ndarray, "b f h w c"]):
+  def encode(self, video: Float[Array, "b f h w c"]):
     """Posterior mean and standard deviation of pixels in [-1, 1].
 
     Returns:
@@ -55,7 +54,7 @@ class TextEncoder:
   params: Params
 
   def __call__(
-      self, tokens: Int[Array | np.ndarray, "b l"]
+      self, tokens: Int[Array, "b l"]
   ) -> Float[Array, "b l c"]:
     """Last hidden states of tokens."""
     return _apply_text(self.config, self.params, tokens)

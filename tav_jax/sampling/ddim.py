@@ -12,11 +12,11 @@ and the step goes to t.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 import numpy as np
 
 from tav_jax.sampling.schedule import Schedule
-from tav_jax.types import Denoise, Video
+from tav_jax.types import Array, Denoise, Video
 
 Path = Float[Array, "N b f h w c"]
 

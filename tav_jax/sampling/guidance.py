@@ -30,8 +30,8 @@ def classifier_free(
 
   Args:
     network: The network.
-    text: Embeddings of the prompts, `b l c`.
-    negative: Embeddings of the negative (or empty) prompts, `b l c`.
+    text: Embeddings of the prompts, `b l e`.
+    negative: Embeddings of the negative (or empty) prompts, `b l e`.
     scale: Guidance scale; 1 is no guidance.
   """
   both = conditional(network, jnp.concatenate([negative, text]))

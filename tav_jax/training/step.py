@@ -39,7 +39,7 @@ class State(NamedTuple):
 
 
 class Latents(NamedTuple):
-  """One training example: posterior moments `b f h w c` and text `b l c`."""
+  """One training example: posterior moments `b f h w c` and text `b l e`."""
 
   mean: Video
   std: Video
@@ -114,7 +114,7 @@ def make_step(loss: Loss, optimizer, accumulate: int = 1):
       value, grads = jax.tree.map(lambda x: x / accumulate, total)
     updates, optimizer_state = optimizer.update(
         grads, state.optimizer, state.trainable)
-    metrics = {"loss": value, "grad_norm": optax.global_norm(grads)}
+    metrics = {"loss": value, "grad_norm": optax.tree.norm(grads)}
     return State(
         optax.apply_updates(state.trainable, updates), optimizer_state,
         state.step + 1, state.seed), metrics

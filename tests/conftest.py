@@ -1,0 +1,41 @@
+"""Checks every shape annotation of the package while the tests run."""
+
+import os
+import pathlib
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jaxtyping
+
+jaxtyping.install_import_hook("tav_jax", "beartype.beartype")
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+DATA = pathlib.Path(__file__).parent / "data"
+
+# Tests compile the same small programs again and again.
+jax.config.update(
+    "jax_compilation_cache_dir",
+    os.path.expanduser("~/.cache/tav_jax/xla"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def channels_last(array: np.ndarray) -> np.ndarray:
+  """torch's `b c ...` as `b ... c`."""
+  return np.moveaxis(array, 1, -1)
+
+
+@pytest.fixture(scope="session")
+def sd1() -> pathlib.Path:
+  """A tiny Stable Diffusion v1 with reference arrays (torch order)."""
+  return DATA / "sd1"
+
+
+@pytest.fixture(scope="session")
+def expected(sd1) -> dict[str, np.ndarray]:
+  """What the authors' code computes from it."""
+  return (load_file(sd1 / "expected.safetensors")
+          | load_file(sd1 / "expected_frozen.safetensors"))
