@@ -27,7 +27,7 @@ def get_config():
       "a man wearing a red hat is skiing on the snow",
       "a man is skiing on the snow, sketch style",
   )
-  config.sampling.guidance = 3.0
+  config.sampling.guidance = 2.0
   config.sampling.batch_size = 4
   config.sampling.steps = 30
 

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from tav_jax import cli, pretrained, rendering, session
 from tav_jax import workdir as workdirs
+from tav_jax.clock import Clock
 from tav_jax.data.video import Clip
 from tav_jax.training import loop, optim, step
 from tav_jax.training.checkpoint import Checkpoints
@@ -23,7 +24,9 @@ log = logging.getLogger(__name__)
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Tunes and samples into `workdir`."""
   workdirs.check(workdir, config)
-  begun = session.start(config)
+  clock = Clock()
+  with clock("loading"):
+    begun = session.start(config)
   model, clip, batch = begun.model, begun.clip, begun.batch
   workdirs.write_config(workdir, config)
 
@@ -43,20 +46,24 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
     directory = workdirs.samples(workdir, int(state.step))
     if directory.exists():
       return
-    for prompt, frames in rendering.render(
-        model, state.trainable, clip, batch.mean, config.sampling, directory):
+    with clock("sampling"):
+      rendered = rendering.render(
+          model, state.trainable, clip, batch.mean, config.sampling, directory)
+    for prompt, frames in rendered:
       metrics.video(int(state.step), prompt, Clip(frames, clip.fps))
 
   if state.step >= config.optimizer.steps:
     sample(state)  # In case that the run was interrupted while sampling.
-  state = loop.run(
-      lambda state, n: take_steps(state, model.frozen, batch, n), state,
-      steps=config.optimizer.steps,
-      steps_per_dispatch=config.optimizer.steps_per_dispatch,
-      checkpoint_every=config.run.checkpoint_every,
-      sample_every=config.run.sample_every,
-      checkpoints=checkpoints, metrics=metrics,
-      learning_rate=begun.learning_rate, sample=sample)
+  with clock("tuning"):
+    state = loop.run(
+        lambda state, n: take_steps(state, model.frozen, batch, n), state,
+        steps=config.optimizer.steps,
+        steps_per_dispatch=config.optimizer.steps_per_dispatch,
+        checkpoint_every=config.run.checkpoint_every,
+        sample_every=config.run.sample_every,
+        checkpoints=checkpoints, metrics=metrics,
+        learning_rate=begun.learning_rate, sample=sample)
+  log.info("%s", clock)
 
   if config.run.export:
     pretrained.export_unet(
