@@ -164,7 +164,7 @@ def _set_up_compilation_cache() -> None:
   """Compiled programs survive the process, unless the user chose otherwise."""
   if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     jax.config.update("jax_compilation_cache_dir", str(_CACHE))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 def _one_line(error: BaseException) -> str:

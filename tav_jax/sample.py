@@ -15,7 +15,7 @@ from tav_jax import cli, rendering, session
 from tav_jax import workdir as workdirs
 from tav_jax.training.checkpoint import Checkpoints
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("tav_jax.sample")  # Not "__main__".
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:

@@ -18,7 +18,7 @@ from tav_jax.training import loop, optim, step
 from tav_jax.training.checkpoint import Checkpoints
 from tav_jax.training.metrics import Metrics
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("tav_jax.tune")  # Not "__main__".
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:

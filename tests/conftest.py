@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-DATA = pathlib.Path(__file__).parent / "data"
+ROOT = pathlib.Path(__file__).parents[1]
+DATA = ROOT / "tests/data"
+CACHE = pathlib.Path("~/.cache/tav_jax/tests").expanduser()
 
 # Tests compile the same small programs again and again.
-jax.config.update(
-    "jax_compilation_cache_dir",
-    os.path.expanduser("~/.cache/tav_jax/xla"))
+jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 

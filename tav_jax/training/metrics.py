@@ -53,6 +53,6 @@ class Metrics:
 
 def _step_of(line: str) -> float:
   try:
-    return json.loads(line)["step"]
+    return float(json.loads(line)["step"])
   except (ValueError, KeyError, TypeError):
     return float("inf")  # Cut short by a crash.

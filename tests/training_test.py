@@ -1,0 +1,145 @@
+"""Which parameters train, what a step does, and what is logged."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tav_jax.errors import InputError
+from tav_jax.training import loop, optim, step
+from tav_jax.training.checkpoint import Checkpoints
+from tav_jax.training.metrics import Metrics
+
+PARAMS = {
+    "a": {"to_q": {"kernel": np.ones((2, 3), np.float32)},
+          "to_k": {"kernel": np.full((2, 3), 2, np.float32)}},
+    "attn_temp": {"bias": np.zeros(3, np.float32)},
+}
+
+
+def test_split_and_merge():
+  trainable, frozen = optim.split(PARAMS, ("to_q", "attn_temp"))
+  assert set(trainable) == {"a", "attn_temp"}
+  assert set(trainable["a"]) == {"to_q"} and set(frozen["a"]) == {"to_k"}
+  merged = optim.merge(trainable, frozen)
+  assert jax.tree.structure(merged) == jax.tree.structure(PARAMS)
+  assert optim.count(trainable) == 9
+
+
+@pytest.mark.parametrize("pattern", ["to_v", "to", "temp", "kernel/to_q"])
+def test_a_pattern_matches_whole_components_or_is_an_error(pattern):
+  with pytest.raises(InputError, match=f"{pattern!r} matches no parameter"):
+    optim.split(PARAMS, ("to_q", pattern))
+
+
+@pytest.mark.parametrize("name,expected", [
+    ("constant", [0.5, 1, 1, 1, 1]),
+    ("linear", [0.5, 1, 1, 0.75, 0.5]),
+    ("cosine", [0.5, 1, 1, 0.853553, 0.5]),
+])
+def test_learning_rate(name, expected):
+  rate = optim.learning_rate(name, 1.0, warmup_steps=2, steps=6)
+  np.testing.assert_allclose([rate(i) for i in range(5)], expected, rtol=1e-5)
+
+
+def quadratic(trainable, frozen, batch, key):
+  noise = jax.random.normal(key, (3,))
+  return jnp.mean((trainable["x"] * frozen["y"] - batch + 0.1 * noise) ** 2)
+
+
+FROZEN = {"y": jnp.array([1.0, 2.0, 3.0])}
+BATCH = jnp.array([1.0, 1.0, 1.0])
+
+
+def run(state, optimizer, n, accumulate=1):
+  steps = step.make_steps(step.make_step(quadratic, optimizer, accumulate))
+  return steps(state, FROZEN, BATCH, n)
+
+
+def start(optimizer):
+  return step.init({"x": jnp.zeros(3)}, optimizer, seed=1)
+
+
+def test_dispatches_of_any_length_are_the_same_run():
+  optimizer = optim.adamw(0.1)
+  whole, metrics = run(start(optimizer), optimizer, 6)
+  pieces, _ = run(start(optimizer), optimizer, 4)
+  pieces, _ = run(pieces, optimizer, 2)
+  assert metrics["loss"].shape == (6,) and int(whole.step) == 6
+  for a, b in zip(*map(jax.tree.leaves, (whole, pieces)), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_one_compile_per_length():
+  optimizer = optim.adamw(0.1)
+  steps = step.make_steps(step.make_step(quadratic, optimizer))
+  state = start(optimizer)
+  for n in (3, 3, 2, 3):
+    state, _ = steps(state, FROZEN, BATCH, n)
+  assert steps._cache_size() == 2
+
+
+def test_accumulated_gradient_is_the_mean_over_draws():
+  optimizer = optax.sgd(1.0)
+  state, _ = run(start(optimizer), optimizer, 1, accumulate=4)
+  keys = jax.random.split(jax.random.fold_in(jax.random.key(1), 0), 4)
+  grads = [
+      jax.grad(quadratic)({"x": jnp.zeros(3)}, FROZEN, BATCH, k) for k in keys]
+  mean = np.mean([g["x"] for g in grads], axis=0)
+  np.testing.assert_allclose(state.trainable["x"], -mean, rtol=1e-5)
+
+
+def test_checkpoint_round_trip(tmp_path):
+  optimizer = optim.adamw(0.1)
+  state, _ = run(start(optimizer), optimizer, 3)
+  checkpoints = Checkpoints(tmp_path / "c", keep=1)
+  assert checkpoints.latest is None
+  checkpoints.save(state)
+  state, _ = run(state, optimizer, 1)
+  checkpoints.save(state)
+  checkpoints.close()
+  checkpoints = Checkpoints(tmp_path / "c")
+  assert checkpoints.latest == 4 and not (tmp_path / "c" / "3").exists()
+  restored = checkpoints.restore(start(optimizer))
+  assert jax.tree.structure(restored) == jax.tree.structure(state)
+  for a, b in zip(*map(jax.tree.leaves, (restored, state)), strict=True):
+    assert a.dtype == b.dtype
+    np.testing.assert_array_equal(a, b)
+  checkpoints.close()
+
+
+def test_metrics_go_on_where_a_run_left_off(tmp_path):
+  metrics = Metrics(tmp_path, 0)
+  for i in (1, 2, 3):
+    metrics.scalars(i, {"loss": i / 10})
+  metrics.close()
+  with (tmp_path / "metrics.jsonl").open("a") as file:
+    file.write('{"step": 4, "lo')  # Killed while writing.
+  metrics = Metrics(tmp_path, 2)
+  metrics.scalars(3, {"loss": 9.0})
+  metrics.close()
+  lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+  assert [(x["step"], x["loss"]) for x in lines] == [(1, 0.1), (2, 0.2), (3, 9)]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+  optimizer = optim.adamw(0.1)
+  steps = step.make_steps(step.make_step(quadratic, optimizer))
+  checkpoints = Checkpoints(tmp_path / "c")
+
+  def take_steps(state, n):
+    batch = BATCH if state.step < 4 else BATCH * np.nan
+    return steps(state, FROZEN, batch, n)
+
+  sampled = []
+  with pytest.raises(InputError, match=r"nan at step 5; .* step 4 is kept"):
+    loop.run(
+        take_steps, start(optimizer), steps=8, steps_per_dispatch=3,
+        checkpoint_every=2, sample_every=4, checkpoints=checkpoints,
+        metrics=Metrics(tmp_path, 0), learning_rate=lambda _: 0.1,
+        sample=lambda state: sampled.append(int(state.step)))
+  assert checkpoints.latest == 4 and sampled == [4]
+  checkpoints.close()

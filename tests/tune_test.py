@@ -1,0 +1,156 @@
+"""The main job through its entry points, on the embedded model, tiny."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+from conftest import CACHE, ROOT
+import numpy as np
+from PIL import Image
+import pytest
+from tensorboard.backend.event_processing import event_accumulator
+
+TINY = (
+    "--config.video.frames=2", "--config.video.width=16",
+    "--config.video.height=16", "--config.optimizer.steps=6",
+    "--config.optimizer.steps_per_dispatch=1", "--config.sampling.steps=2",
+    "--config.sampling.prompts=('a panda is skiing', 'a man is surfing')",
+    "--config.run.checkpoint_every=2", "--config.run.sample_every=3")
+
+
+def command(entry, workdir, *flags):
+  config = ["--config=configs/storybook.py", *TINY] if entry == "tune" else []
+  return [sys.executable, "-m", f"tav_jax.{entry}", f"--workdir={workdir}",
+          *config, *flags]
+
+
+def start(entry, workdir, *flags):
+  return subprocess.Popen(
+      command(entry, workdir, *flags), cwd=ROOT, stderr=subprocess.PIPE,
+      env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(CACHE)})
+
+
+def finish(process) -> str:
+  _, stderr = process.communicate()
+  assert process.returncode == 0, stderr.decode()
+  return stderr.decode()
+
+
+def checkpoint(workdir: pathlib.Path) -> dict[str, np.ndarray]:
+  """All arrays of the last checkpoint, by name."""
+  import jax
+  import orbax.checkpoint as ocp
+  steps = sorted(int(p.name) for p in (workdir / "checkpoints").iterdir())
+  restored = ocp.StandardCheckpointer().restore(
+      (workdir / "checkpoints" / str(steps[-1]) / "default").resolve())
+  leaves, _ = jax.tree.flatten_with_path(restored)
+  return {str(path): np.asarray(x) for path, x in leaves}
+
+
+def losses(workdir):
+  lines = (workdir / "metrics.jsonl").read_text().splitlines()
+  return [(line["step"], line["loss"]) for line in map(json.loads, lines)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  """A finished run that was never interrupted."""
+  workdir = tmp_path_factory.mktemp("runs") / "straight"
+  return workdir, finish(start("tune", workdir))
+
+
+@pytest.mark.slow
+def test_what_a_run_leaves(run):
+  workdir, stderr = run
+  assert "PSNR" in stderr and "XLA compilation" in stderr
+  assert [step for step, _ in losses(workdir)] == [1, 2, 3, 4, 5, 6]
+  assert json.loads((workdir / "config.json").read_text())["seed"] == 33
+  for step in (3, 6):
+    samples = workdir / "samples" / f"step_{step:06}"
+    names = {p.name for p in samples.iterdir()}
+    assert {"sheet.png", "sheet.mp4", "sheet.gif", "record.json",
+            "00-source.mp4", "03-a-panda-is-skiing.mp4",
+            "04-a-man-is-surfing.gif"} <= names
+    frames = sorted((samples / "frames/03-a-panda-is-skiing").iterdir())
+    assert [Image.open(f).size for f in frames] == [(16, 16)] * 2
+    psnr = json.loads((samples / "record.json").read_text())["psnr_db"]
+    assert psnr["autoencoder round trip"] > 10
+  events = event_accumulator.EventAccumulator(str(workdir))
+  events.Reload()
+  assert len(events.Scalars("loss")) == 6
+  assert len(events.Images("a panda is skiing")) == 2
+
+
+@pytest.mark.slow
+def test_killed_runs_end_bit_identical(run, tmp_path):
+  straight, _ = run
+  workdir = tmp_path / "killed"
+
+  def logged(n):
+    return lambda: (workdir / "metrics.jsonl").exists() and len(
+        losses(workdir)) >= n
+
+  def writes(pattern):
+    return lambda: any(workdir.glob(pattern))
+
+  # While it tunes, while it saves, while it writes samples.
+  for moment in (logged(1), writes("checkpoints/*tmp*"),
+                 writes("samples/*.partial"), logged(5)):
+    process = start("tune", workdir)
+    while not moment() and process.poll() is None:
+      time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+  finish(start("tune", workdir))
+  ours, theirs = checkpoint(workdir), checkpoint(straight)
+  assert ours.keys() == theirs.keys()
+  for name in ours:
+    np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+  assert losses(workdir) == losses(straight)
+  for file in straight.glob("samples/**/*.png"):
+    same = workdir / file.relative_to(straight)
+    assert same.read_bytes() == file.read_bytes(), file
+
+
+@pytest.mark.slow
+def test_a_finished_run_has_nothing_left_to_do(run):
+  workdir, _ = run
+  before = checkpoint(workdir)
+  assert "going on with the run" in finish(start("tune", workdir))
+  assert len(losses(workdir)) == 6
+  assert len(list((workdir / "samples").iterdir())) == 2
+  for name, array in checkpoint(workdir).items():
+    np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.slow
+def test_new_prompts_from_a_finished_run(run):
+  workdir, _ = run
+  finish(start(
+      "sample", workdir, "--config.sampling.prompts=('a cat is surfing',)",
+      "--config.sampling.start=random"))
+  samples = workdir / "samples/step_000006_1"
+  assert (samples / "01-a-cat-is-surfing.mp4").exists()
+  record = json.loads((samples / "record.json").read_text())
+  assert record["start"] == "random" and record["psnr_db"] == {}
+
+
+@pytest.mark.slow
+def test_export_loads_as_the_tuned_network(run):
+  from tav_jax import pretrained
+  workdir, _ = run
+  finish(start("tune", workdir, "--config.run.export=True"))
+  _, params = pretrained.load_unet(workdir)
+  tuned = checkpoint(workdir)
+  path = ("mid_block", "attentions_0", "transformer_blocks_0", "attn_temp",
+          "to_out_0", "kernel")
+  exported = params
+  for key in path:
+    exported = exported[key]
+  name = "".join(f"['{key}']" for key in ("trainable", *path))
+  np.testing.assert_array_equal(exported, tuned[name])
+  assert np.abs(exported).max() > 0
