@@ -1,4 +1,4 @@
-"""The main job through its entry points, on the embedded model, tiny."""
+"""The main job through its entry points, on a tiny random checkpoint."""
 
 import json
 import os
@@ -14,12 +14,21 @@ from PIL import Image
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
+from bench import random_checkpoint
+
 TINY = (
     "--config.video.frames=2", "--config.video.width=16",
     "--config.video.height=16", "--config.optimizer.steps=6",
     "--config.optimizer.steps_per_dispatch=1", "--config.sampling.steps=2",
     "--config.sampling.prompts=('a panda is skiing', 'a man is surfing')",
     "--config.run.checkpoint_every=2", "--config.run.sample_every=3")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+  directory = tmp_path_factory.mktemp("checkpoints") / "tiny1"
+  random_checkpoint.write(directory, "tiny1")
+  return f"--config.model.checkpoint={directory}"
 
 
 def command(entry, workdir, *flags):
@@ -48,7 +57,7 @@ def checkpoint(workdir: pathlib.Path) -> dict[str, np.ndarray]:
   restored = ocp.StandardCheckpointer().restore(
       (workdir / "checkpoints" / str(steps[-1]) / "default").resolve())
   leaves, _ = jax.tree.flatten_with_path(restored)
-  return {str(path): np.asarray(x) for path, x in leaves}
+  return {jax.tree_util.keystr(path): np.asarray(x) for path, x in leaves}
 
 
 def losses(workdir):
@@ -57,10 +66,10 @@ def losses(workdir):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tiny, tmp_path_factory):
   """A finished run that was never interrupted."""
   workdir = tmp_path_factory.mktemp("runs") / "straight"
-  return workdir, finish(start("tune", workdir))
+  return workdir, finish(start("tune", workdir, tiny))
 
 
 @pytest.mark.slow
@@ -78,7 +87,9 @@ def test_what_a_run_leaves(run):
     frames = sorted((samples / "frames/03-a-panda-is-skiing").iterdir())
     assert [Image.open(f).size for f in frames] == [(16, 16)] * 2
     psnr = json.loads((samples / "record.json").read_text())["psnr_db"]
-    assert psnr["autoencoder round trip"] > 10
+    assert psnr.keys() == {
+        "autoencoder round trip", "inversion and back, no guidance"}
+    assert all(value > 0 for value in psnr.values())
   events = event_accumulator.EventAccumulator(str(workdir))
   events.Reload()
   assert len(events.Scalars("loss")) == 6
@@ -86,7 +97,7 @@ def test_what_a_run_leaves(run):
 
 
 @pytest.mark.slow
-def test_killed_runs_end_bit_identical(run, tmp_path):
+def test_killed_runs_end_bit_identical(run, tiny, tmp_path):
   straight, _ = run
   workdir = tmp_path / "killed"
 
@@ -94,18 +105,23 @@ def test_killed_runs_end_bit_identical(run, tmp_path):
     return lambda: (workdir / "metrics.jsonl").exists() and len(
         losses(workdir)) >= n
 
-  def writes(pattern):
-    return lambda: any(workdir.glob(pattern))
+  def writes(directory, mark):
+    def there():
+      try:
+        return any(mark in p.name for p in (workdir / directory).iterdir())
+      except FileNotFoundError:
+        return False
+    return there
 
   # While it tunes, while it saves, while it writes samples.
-  for moment in (logged(1), writes("checkpoints/*tmp*"),
-                 writes("samples/*.partial"), logged(5)):
-    process = start("tune", workdir)
+  for moment in (logged(1), writes("checkpoints", "tmp"),
+                 writes("samples", ".partial"), logged(5)):
+    process = start("tune", workdir, tiny)
     while not moment() and process.poll() is None:
       time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-  finish(start("tune", workdir))
+  finish(start("tune", workdir, tiny))
   ours, theirs = checkpoint(workdir), checkpoint(straight)
   assert ours.keys() == theirs.keys()
   for name in ours:
@@ -117,10 +133,10 @@ def test_killed_runs_end_bit_identical(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_finished_run_has_nothing_left_to_do(run):
+def test_a_finished_run_has_nothing_left_to_do(run, tiny):
   workdir, _ = run
   before = checkpoint(workdir)
-  assert "going on with the run" in finish(start("tune", workdir))
+  assert "going on with the run" in finish(start("tune", workdir, tiny))
   assert len(losses(workdir)) == 6
   assert len(list((workdir / "samples").iterdir())) == 2
   for name, array in checkpoint(workdir).items():
@@ -140,10 +156,10 @@ def test_new_prompts_from_a_finished_run(run):
 
 
 @pytest.mark.slow
-def test_export_loads_as_the_tuned_network(run):
+def test_export_loads_as_the_tuned_network(run, tiny):
   from tav_jax import pretrained
   workdir, _ = run
-  finish(start("tune", workdir, "--config.run.export=True"))
+  finish(start("tune", workdir, tiny, "--config.run.export=True"))
   _, params = pretrained.load_unet(workdir)
   tuned = checkpoint(workdir)
   path = ("mid_block", "attentions_0", "transformer_blocks_0", "attn_temp",

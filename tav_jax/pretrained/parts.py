@@ -31,7 +31,7 @@ class VAE:
     scale = self.config.scaling_factor
     return scale * mean, scale * jnp.exp(0.5 * logvar)
 
-  def decode(self, latents: Video) -> Video:
+  def decode(self, latents: Video) -> Float[Array, "b f H W C"]:
     """Pixels, about [-1, 1], of latents in the diffusion model's units."""
     return self._by_frames("decode", latents / self.config.scaling_factor)
 

@@ -1,0 +1,412 @@
+"""Bad input: one line that names it and what would do, and nothing damaged.
+
+The rows run where `world` is the working directory. An entry point is imported
+once; every row runs it in a fork of its own.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+
+import av
+from conftest import CACHE, ROOT
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bench import random_checkpoint
+from tav_jax import session, video_model
+from tav_jax import workdir as workdirs
+from tav_jax.pretrained import load
+from tav_jax.training.checkpoint import Checkpoints
+
+CONFIG = """
+from configs import storybook
+
+def get_config():
+  config = storybook.get_config()
+  config.model.checkpoint = "tiny"
+  config.video.path = "good.mp4"
+  config.video.stride = 1
+  config.video.frames = 8
+  config.video.width = 16
+  config.video.height = 16
+  config.optimizer.steps = 2
+  return config
+"""
+TUNE = "tune --config=config.py --workdir=new"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+# What is run: the error line's parts.
+ROWS = {
+    # The video.
+    f"{TUNE} --config.video.path=nope.mp4":
+        ["video.path=nope.mp4", "no such file", "expected a video"],
+    f"{TUNE} --config.video.path=tiny": ["video.path=tiny", "expected a video"],
+    f"{TUNE} --config.video.path=text.mp4":
+        ["video.path=text.mp4", "cannot be read", "of another kind"],
+    f"{TUNE} --config.video.path=index_last_cut.mp4":
+        ["index_last_cut.mp4", "cannot be read", "cut short"],
+    f"{TUNE} --config.video.path=index_first_cut.mp4":
+        ["index_first_cut.mp4", "breaks off", "video.frames=8"],
+    f"{TUNE} --config.video.path=sound.wav":
+        ["video.path=sound.wav", "no video stream"],
+    f"{TUNE} --config.video.frames=9":
+        ["good.mp4", "8 frames", "0 to 8", "lower", "video.frames=9"],
+    f"{TUNE} --config.video.stride=2":
+        ["good.mp4", "8 frames", "0 to 14", "lower", "video.stride=2"],
+    f"{TUNE} --config.video.start=100":
+        ["good.mp4", "8 frames", "100 to 107", "lower", "video.start=100"],
+    f"{TUNE} --config.video.start=-1": ["video.start=-1", "0 or more"],
+    f"{TUNE} --config.video.stride=0": ["video.stride=0", "1 or more"],
+    f"{TUNE} --config.video.frames=0": ["video.frames=0", "1 or more"],
+    f"{TUNE} --config.video.width=0": ["video.width=0", "1 or more"],
+    f"{TUNE} --config.video.height=-64": ["video.height=-64", "1 or more"],
+    f"{TUNE} --config.video.width=63":
+        ["video.width=63", "multiple of 2", "nearest is 64"],
+    f"{TUNE} --config.video.fit=squeeze":
+        ["video.fit='squeeze'", "stretch, crop, pad"],
+    f"{TUNE} --config.video.caption=": ["video.caption=''", "such as"],
+
+    # The checkpoint that is tuned.
+    f"{TUNE} --config.model.checkpoint=nope":
+        ["checkpoint nope", "no such directory", "expected"],
+    f"{TUNE} --config.model.checkpoint=./no/pe":
+        ["checkpoint ./no/pe", "no such directory", "expected"],
+    f"{TUNE} --config.model.checkpoint=nobody/nothing":
+        ["checkpoint nobody/nothing", "hub cannot be reached", "local"],
+    f"{TUNE} --config.model.checkpoint=text.mp4":
+        ["checkpoint text.mp4", "is a file", "expected"],
+    f"{TUNE} --config.model.checkpoint=finished":
+        ["checkpoint finished", "unet/ is missing", "expected"],
+    f"{TUNE} --config.model.checkpoint=no_vae":
+        ["checkpoint no_vae", "vae/ is missing", "expected"],
+    f"{TUNE} --config.model.checkpoint=no_tokens":
+        ["no_tokens/tokenizer", "expected vocab.json"],
+    f"{TUNE} --config.model.checkpoint=other_shapes":
+        ["other_shapes/unet", "~ other shape", "check that config and weights"],
+    f"{TUNE} --config.model.checkpoint=pickled":
+        ["pickled/vae", "never loaded", "safe_serialization=True"],
+    f"{TUNE} --config.model.checkpoint=cut_weights":
+        [f"cut_weights/vae/{WEIGHTS}", "cannot be read", "download"],
+    f"{TUNE} --config.model.checkpoint=cut_settings":
+        ["cut_settings/vae/config.json", "not valid JSON"],
+
+    # The command line.
+    "tune --workdir=new": ["--config=", "such as --config=configs/"],
+    "tune --config=config.py": ["--workdir"],
+    "tune --config=nope.py --workdir=new": ["--config=nope.py", "such as"],
+    "tune --config=new.py/x --workdir=new": ["--config=new.py/x", "such as"],
+    "tune --config=config.py --workdir=": ["--workdir"],
+    "sample": ["--workdir=", "tav_jax.tune"],
+    f"{TUNE} stray": ["'stray'", "expected --config.key=value"],
+    f"{TUNE} --nope=3": ["'nope'"],
+    f"{TUNE} --config.optimizer.step=3":
+        ["'optimizer.step'", "nearest", "'optimizer.steps'"],
+    f"{TUNE} --config.smapling.guidance=3":
+        ["'smapling.guidance'", "nearest", "'sampling.guidance'"],
+    f"{TUNE} --config.optimizer.steps=abc":
+        ["config.optimizer.steps=abc", "int"],
+    f"{TUNE} --config.video.width=6.5": ["config.video.width=6.5", "int"],
+    f"{TUNE} --config.sampling.prompts='a panda'":
+        ["config.sampling.prompts=a panda", "quotes"],
+
+    # Values out of range.
+    f"{TUNE} --config.seed=99999999999999999999":
+        ["seed=99999999999999999999", "expected"],
+    f"{TUNE} --config.model.dtype=float8":
+        ["model.dtype='float8'", "float32, bfloat16, auto"],
+    f"{TUNE} --config.model.trainable=\"('attn9',)\"":
+        ["model.trainable", "'attn9'", "expected part of a path"],
+    f"{TUNE} --config.model.trainable=\"('attn1(',)\"":
+        ["model.trainable", "'attn1('", "expected"],
+    f"{TUNE} --config.model.trainable=()":
+        ["model.trainable=()", "expected"],
+    f"{TUNE} --config.optimizer.steps=0": ["optimizer.steps=0", "1 or more"],
+    f"{TUNE} --config.optimizer.learning_rate=-1":
+        ["optimizer.learning_rate=-1.0", "0 to 1"],
+    f"{TUNE} --config.optimizer.learning_rate=nan":
+        ["optimizer.learning_rate=nan", "0 to 1"],
+    f"{TUNE} --config.optimizer.learning_rate=30":
+        ["optimizer.learning_rate=30.0", "0 to 1"],
+    f"{TUNE} --config.optimizer.schedule=steps":
+        ["optimizer.schedule='steps'", "constant, linear, cosine"],
+    f"{TUNE} --config.sampling.guidance=-1":
+        ["sampling.guidance=-1.0", "0 to 100"],
+    f"{TUNE} --config.sampling.guidance=nan":
+        ["sampling.guidance=nan", "0 to 100"],
+    f"{TUNE} --config.sampling.guidance=1e9":
+        ["sampling.guidance=1000000000.0", "0 to 100"],
+    f"{TUNE} --config.sampling.steps=0": ["sampling.steps=0", "1 to 1000"],
+    f"{TUNE} --config.sampling.steps=2000":
+        ["sampling.steps=2000", "1 to 1000"],
+    f"{TUNE} --config.sampling.start=noise":
+        ["sampling.start='noise'", "inversion or random"],
+    f"{TUNE} --config.sampling.prompts=()":
+        ["sampling.prompts=()", "such as \"('a panda"],
+    f"{TUNE} --config.sampling.prompts=\"('a cat', '')\"":
+        ["sampling.prompts=('a cat', '')", "such as \"('a panda"],
+
+    # The workdir.
+    "tune --config=config.py --workdir=text.mp4":
+        ["--workdir=text.mp4", "cannot be written", "a new one"],
+    "tune --config=config.py --workdir=text.mp4/run":
+        ["--workdir=text.mp4/run", "cannot be written", "a new one"],
+    "tune --config=config.py --workdir=no_config":
+        ["--workdir=no_config", "no config.json", "use another workdir"],
+    "tune --config=config.py --workdir=cut_config":
+        ["--workdir=cut_config", "config.json cannot be read", "restore"],
+    "tune --config=config.py --workdir=list_config":
+        ["--workdir=list_config", "config.json", "restore"],
+    "tune --config=config.py --workdir=cut_checkpoint":
+        ["cut_checkpoint/checkpoints/2", "cannot be restored", "delete"],
+    "tune --config=config.py --workdir=finished --config.optimizer.steps=3":
+        ["--workdir=finished", "optimizer.steps=3 (there 2)", "use another"],
+    "tune --config=config.py --workdir=finished --config.video.caption=cat":
+        ["video.caption='cat' (there 'a man is skiing on the snow')"],
+    "tune --config=config.py --workdir=finished --config.sampling.guidance=-1":
+        ["sampling.guidance=-1.0", "0 to 100"],
+    "tune --config=config.py --workdir=partial --config.run.sample_every=0":
+        ["run.sample_every=0", "1 or more"],
+    "sample --workdir=nope": ["--workdir=nope", "tav_jax.tune"],
+    "sample --workdir=text.mp4": ["--workdir=text.mp4", "tav_jax.tune"],
+    "sample --workdir=no_config": ["--workdir=no_config", "tav_jax.tune"],
+    "sample --workdir=cut_config": ["--workdir=cut_config", "tav_jax.tune"],
+    "sample --workdir=list_config": ["--workdir=list_config", "tav_jax.tune"],
+    "sample --workdir=no_checkpoint":
+        ["--workdir=no_checkpoint", "no checkpoint yet", "run tav_jax.tune"],
+    "sample --workdir=cut_checkpoint":
+        ["cut_checkpoint/checkpoints/2", "cannot be restored", "delete"],
+    "sample --workdir=cut_arrays":
+        ["cut_arrays/checkpoints/2", "cannot be restored", "delete"],
+    "sample --workdir=other_arrays":
+        ["other_arrays/checkpoints/2", "cannot be restored", "delete"],
+    "sample --workdir=finished --config.sampling.guidence=3":
+        ["'sampling.guidence'", "nearest", "'sampling.guidance'"],
+    "sample --workdir=finished --config.video.frames=4":
+        ["--workdir=finished", "video.frames=4 (there 8)"],
+    "sample --workdir=finished --config.sampling.steps=0":
+        ["sampling.steps=0", "1 to 1000"],
+    "sample --workdir=partial --config.sampling.guidance=nan":
+        ["sampling.guidance=nan", "0 to 100"],
+}
+
+# Reads `[directory, command]` lines and answers with exit codes.
+FORKS = """
+import json, os, runpy, signal, sys, traceback
+from tav_jax import cli, rendering, session
+from tav_jax.training import checkpoint, loop, metrics
+from transformers import CLIPTokenizer  # Imported at first use otherwise.
+
+for line in sys.stdin:
+  directory, (entry, *flags) = json.loads(line)
+  child = os.fork()
+  if child:
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    continue
+  signal.alarm(20)  # Bad input that went through.
+  os.chdir(directory)
+  output = os.open(directory + ".output", os.O_CREAT | os.O_WRONLY)
+  os.dup2(output, 1)
+  os.dup2(output, 2)
+  sys.argv = [entry, *flags]
+  code = 1
+  try:
+    runpy.run_module(f"tav_jax.{entry}", run_name="__main__", alter_sys=True)
+    code = 0
+  except SystemExit as error:
+    code = error.code or 0
+  except BaseException:
+    traceback.print_exc()
+  finally:
+    sys.stderr.flush()
+    os._exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+  return os.environ | {
+      "JAX_COMPILATION_CACHE_DIR": str(CACHE), "PYTHONPATH": str(ROOT),
+      "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path_factory.mktemp("hub"))}
+
+
+@pytest.fixture(scope="module")
+def run(environment):
+  """Runs a command in a directory: exit code and what was printed."""
+  with subprocess.Popen(
+      [sys.executable, "-c", FORKS], text=True, env=environment,
+      stdin=subprocess.PIPE, stdout=subprocess.PIPE) as forks:
+
+    def run(directory: pathlib.Path, command: str) -> tuple[int, str]:
+      line = json.dumps([str(directory), shlex.split(command)])
+      print(line, file=forks.stdin, flush=True)
+      code = int(forks.stdout.readline())
+      return code, pathlib.Path(f"{directory}.output").read_text()
+
+    yield run
+    forks.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def good_and_bad(tmp_path_factory) -> pathlib.Path:
+  """A directory of videos, checkpoints and workdirs, most of them bad."""
+  root = tmp_path_factory.mktemp("world")
+  (root / "config.py").write_text(CONFIG)
+  write_videos(root)
+  random_checkpoint.write(root / "tiny", "tiny1")
+  spoil_checkpoints(root)
+  with contextlib.chdir(root):
+    write_workdirs(root)
+  return root
+
+
+@pytest.fixture
+def world(good_and_bad, tmp_path) -> pathlib.Path:
+  """A copy of it for one test."""
+  return shutil.copytree(good_and_bad, tmp_path / "world")
+
+
+def write_videos(root):
+  random = np.random.default_rng(0)
+  for name, options in (
+      ("good", {}), ("index_last", {}),
+      ("index_first", {"movflags": "+faststart"})):
+    with av.open(str(root / f"{name}.mp4"), "w", options=options) as container:
+      stream = container.add_stream("libx264", 8)
+      stream.width = stream.height = 64
+      stream.pix_fmt = "yuv420p"
+      for _ in range(8):
+        noise = random.integers(0, 256, (64, 64, 3), np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(noise)))
+      container.mux(stream.encode())
+  for name, first, second in (("index_first", b"moov", b"mdat"),
+                              ("index_last", b"mdat", b"moov")):
+    whole = (root / f"{name}.mp4").read_bytes()
+    assert 0 < whole.find(first) < whole.find(second)
+    (root / f"{name}_cut.mp4").write_bytes(whole[:len(whole) // 2])
+  (root / "text.mp4").write_text("not a video\n")
+  with av.open(str(root / "sound.wav"), "w") as container:
+    stream = container.add_stream("pcm_s16le", 8000)
+    silence = av.AudioFrame.from_ndarray(
+        np.zeros((1, 800), np.int16), "s16", "mono")
+    silence.sample_rate = 8000
+    container.mux(stream.encode(silence))
+
+
+def spoil_checkpoints(root):
+  def copy(name):
+    return shutil.copytree(root / "tiny", root / name)
+
+  shutil.rmtree(copy("no_vae") / "vae")
+  (copy("no_tokens") / "tokenizer/vocab.json").unlink()
+  cut(copy("cut_weights") / "vae" / WEIGHTS)
+  cut(copy("cut_settings") / "vae/config.json")
+  vae = copy("pickled") / "vae"
+  (vae / WEIGHTS).rename(vae / "diffusion_pytorch_model.bin")
+  settings = copy("other_shapes") / "unet/config.json"
+  values = json.loads(settings.read_text())
+  values["cross_attention_dim"] *= 2
+  settings.write_text(json.dumps(values))
+
+
+def write_workdirs(root):
+  config = runpy.run_path("config.py")["get_config"]()
+  state = session.start(config).initial_state(config.seed)
+
+  def write(workdir, *states):
+    workdir.mkdir()
+    workdirs.write_config(workdir, config)
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    for state in states:
+      checkpoints.save(state)
+    checkpoints.close()
+
+  one, two = (state._replace(step=jnp.int32(n)) for n in (1, 2))
+  write(root / "finished", one, two)
+  (root / "finished/metrics.jsonl").write_text(
+      '{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.4}\n')
+  workdirs.samples(root / "finished", 2).mkdir(parents=True)
+  write(root / "other_arrays", two._replace(trainable={"x": jnp.zeros(3)}))
+
+  def copy(name):
+    return shutil.copytree(root / "finished", root / name)
+
+  shutil.rmtree(copy("partial") / "checkpoints/2")
+  shutil.rmtree(copy("no_checkpoint") / "checkpoints")
+  (copy("no_config") / "config.json").unlink()
+  cut(copy("cut_config") / "config.json")
+  (copy("list_config") / "config.json").write_text("[]\n")
+  for file in files(copy("cut_checkpoint") / "checkpoints/2"):
+    cut(file)
+  arrays = files(copy("cut_arrays") / "checkpoints/2")
+  cut(max(arrays, key=lambda file: file.stat().st_size))
+
+
+def cut(file):
+  file.write_bytes(file.read_bytes()[:file.stat().st_size // 2])
+
+
+def files(directory):
+  return sorted(p for p in directory.rglob("*") if p.is_file())
+
+
+def contents(directory):
+  return {
+      str(file.relative_to(directory)):
+          hashlib.sha256(file.read_bytes()).hexdigest()
+      for file in files(directory) if "__pycache__" not in file.parts}
+
+
+@pytest.mark.parametrize(("command", "says"), ROWS.items(), ids=ROWS)
+def test_bad_input_is_named_in_one_line(command, says, world, run):
+  before = contents(world)
+  code, printed = run(world, command)
+  assert code not in (0, None), printed
+  assert "Traceback" not in printed
+  errors = [x for x in printed.splitlines() if x.startswith("error:")]
+  assert len(errors) == 1, printed
+  for part in says:
+    assert part in errors[0]
+  assert contents(world) == before
+
+
+def test_what_the_rows_start_from_is_good(world, run):
+  code, printed = run(world, "tune --config=config.py --workdir=finished")
+  assert code == 0, printed
+  assert "resuming at step 2" in printed and "error:" not in printed
+
+
+@pytest.mark.parametrize("command", [
+    f"{TUNE} --config.video.path=nope.mp4", "sample --workdir=nope"])
+def test_without_a_fork_it_is_the_same(command, world, run, environment):
+  entry, *flags = shlex.split(command)
+  alone = subprocess.run(
+      [sys.executable, "-m", f"tav_jax.{entry}", *flags], cwd=world, text=True,
+      stderr=subprocess.PIPE, env=environment, check=False)
+  assert (alone.returncode, alone.stderr) == run(world, command)
+
+
+def test_words_that_are_not_read_are_named(good_and_bad, caplog):
+  model = video_model.load(str(good_and_bad / "tiny"), trainable=["attn1/to_q"])
+  positions = model.text_encoder.config.positions
+  fits = " ".join(["snow"] * (positions - 2))  # Beside start and end.
+  with caplog.at_level(logging.INFO, "tav_jax.video_model"):
+    model.embed([fits])
+    assert not caplog.records
+    embeddings = model.embed([fits, f"{fits} a red panda"])
+  (record,) = [r for r in caplog.records if r.name.startswith("tav_jax")]
+  assert record.levelname == "WARNING"
+  assert f"reads {positions} tokens" in record.getMessage()
+  assert "not read: 'a red panda'" in record.getMessage()
+  np.testing.assert_array_equal(embeddings[0], embeddings[1])
+  _, words = load.token_ids(model.tokenizer, positions, ["", fits, "snow"])
+  assert words == ["", "", ""]
