@@ -35,7 +35,7 @@ class VideoModel:
 
   Attributes:
     unet: The network.
-    trainable: Initial trainable parameters, float32.
+    trainable: Initial trainable parameters, float32 arrays of the host.
     frozen: Frozen parameters, of the type the network computes in.
     vae: The autoencoder.
     text_encoder: The text encoder.
@@ -106,7 +106,7 @@ def load(
       jnp.dtype(resolved), jax.devices()[0].device_kind)
   return VideoModel(
       unet=dataclasses.replace(loaded.unet_config, compute=compute),
-      trainable=jax.device_put(train),
+      trainable=train,
       frozen=jax.tree.map(lambda x: jnp.asarray(x, resolved), frozen),
       vae=dataclasses.replace(
           loaded.vae, params=jax.device_put(loaded.vae.params)),

@@ -270,9 +270,10 @@ def good_and_bad(tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.fixture
-def world(good_and_bad, tmp_path) -> pathlib.Path:
+def world(good_and_bad, tmp_path):
   """A copy of it for one test."""
-  return shutil.copytree(good_and_bad, tmp_path / "world")
+  yield shutil.copytree(good_and_bad, tmp_path / "world")
+  shutil.rmtree(tmp_path / "world")
 
 
 def write_videos(root):

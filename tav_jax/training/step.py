@@ -47,8 +47,11 @@ class Latents(NamedTuple):
 
 
 def init(trainable: Params, optimizer, seed: int) -> State:
-  """The state before the first step."""
-  trainable = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), trainable)
+  """The state before the first step, on the device.
+
+  A copy: the steps reuse its memory.
+  """
+  trainable = jax.tree.map(lambda x: jnp.array(x, jnp.float32), trainable)
   return State(
       trainable, optimizer.init(trainable), jnp.zeros((), jnp.int32),
       jax.random.key_data(jax.random.key(seed)))

@@ -1,0 +1,113 @@
+"""A tuned model: what changes, what is compiled, what prompts give."""
+
+import logging
+
+import jax
+import numpy as np
+import pytest
+
+from bench import random_checkpoint
+from tav_jax import editing, video_model
+from tav_jax.errors import InputError
+from tav_jax.training import optim, step
+
+TRAINABLE = ("attn1/to_q", "attn2/to_q", "attn_temp")
+LATENTS = jax.random.normal(jax.random.key(0), (1, 3, 4, 6, 4))
+
+
+# tiny1 predicts the noise, tiny2 v.
+@pytest.fixture(scope="module", params=["tiny1", "tiny2"])
+def model(request, tmp_path_factory):
+  directory = tmp_path_factory.mktemp("editing") / request.param
+  random_checkpoint.write(directory, request.param)
+  return video_model.load(
+      str(directory), trainable=TRAINABLE, attention_block=0)
+
+
+@pytest.fixture(scope="module")
+def tuned(model):
+  """The state after two steps, and the frozen tree as it was before."""
+  before = jax.tree.map(np.array, model.frozen)
+  batch = step.Latents(LATENTS, 0.1 * np.ones_like(LATENTS), model.embed(["a"]))
+  optimizer = optim.adamw(1e-3)
+  steps = step.make_steps(step.make_step(
+      step.tuning_loss(model.network, model.schedule), optimizer))
+  state, metrics = steps(
+      step.init(model.trainable, optimizer, 0), model.frozen, batch, 2)
+  assert np.isfinite(metrics["loss"]).all()
+  return state, before
+
+
+def edit(model, trainable, prompts, **changes):
+  settings = {
+      "negative_prompt": "", "guidance_scale": 3.0, "num_steps": 2,
+      "batch_size": 2, "progress": lambda n: None} | changes
+  return editing.edit(model, trainable, LATENTS, prompts, **settings)
+
+
+def test_only_the_trainable_tree_changes(model, tuned):
+  state, before = tuned
+  jax.tree.map(np.testing.assert_array_equal, model.frozen, before)
+  for path, x in jax.tree.leaves_with_path(state.trainable):
+    assert x.dtype == np.float32, path
+  moved = jax.tree.map(
+      lambda a, b: np.any(a != b), state.trainable, model.trainable)
+  assert all(jax.tree.leaves(moved))
+  # The authors' count: queries of both attentions, all of the temporal one.
+  assert {str(k[-2].key) for k, _ in jax.tree.leaves_with_path(
+      state.trainable)} == {"to_q", "to_k", "to_v", "to_out_0"}
+
+
+def test_one_compile_per_shape(model, tuned):
+  state, _ = tuned
+  editing._follow.clear_cache()
+  noise = editing.invert(model, state.trainable, LATENTS, 4, lambda n: None)
+  editing.resample(model, state.trainable, noise, 4, lambda n: None)
+  assert editing._follow._cache_size() == 1  # Both directions are one program.
+  for prompts in (["a", "b"], ["c"] * 5):  # Two and three batches of two.
+    edit(model, state.trainable, prompts)
+  assert editing._follow._cache_size() == 2
+
+
+def test_inversion_leads_back(model, tuned):
+  state, _ = tuned
+  errors = []
+  for n in (10, 100):
+    noise = editing.invert(model, state.trainable, LATENTS, n, lambda n: None)
+    back = editing.resample(model, state.trainable, noise, n, lambda n: None)
+    errors.append(np.abs(back - LATENTS).mean())
+  assert np.abs(noise - LATENTS).mean() > 0.1
+  assert errors[1] < errors[0] / 2
+
+
+def test_an_edit_does_not_depend_on_the_others_beside_it(model, tuned):
+  state, _ = tuned
+  together = edit(model, state.trainable, ["a cat", "a dog", "a cat"])
+  alone = edit(model, state.trainable, ["a dog"], batch_size=1)
+  assert [x.shape for x in together] == [(3, 8, 12, 3)] * 3
+  np.testing.assert_array_equal(together[0], together[2])
+  assert np.abs(together[1].astype(int) - alone[0]).max() <= 1  # Rounding.
+
+
+def test_progress_counts_every_step(model, tuned):
+  state, _ = tuned
+  seen = []
+  edit(model, state.trainable, ["a", "b", "c"], num_steps=3,
+       progress=seen.append)
+  assert sum(seen) == 3 * editing.dispatches(3, 2)
+
+
+def test_latents_that_are_not_finite_are_an_error(model):
+  with pytest.raises(InputError, match=r"not finite; set model.dtype=float32"):
+    editing.pixels(model, LATENTS * np.nan)
+
+
+def test_words_that_do_not_fit_are_named(model, caplog):
+  prompt = "a man is skiing on the snow " * 3 + "in the city"
+  logging.getLogger("tav_jax").propagate = True
+  with caplog.at_level(logging.WARNING, "tav_jax"):
+    cut = model.embed([prompt])
+  assert "16 tokens; not read: " in caplog.text
+  assert caplog.text.rstrip().endswith("in the city'")
+  same = " ".join(prompt.split()[:14]) + " " + "robot " * 9
+  np.testing.assert_array_equal(cut, model.embed([same]))
