@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
   config.model.trainable = ("attn1/to_q", "attn2/to_q", "attn_temp")
   config.model.dtype = "auto"
   config.model.remat = True
-  config.model.attention_block = 1024
+  config.model.attention_block = 256
 
   config.video = ConfigDict()
   config.video.path = ""

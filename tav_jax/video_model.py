@@ -12,8 +12,7 @@ from tav_jax import pretrained
 from tav_jax.errors import InputError
 from tav_jax.models.layers import Compute
 from tav_jax.models.unet import UNet3D, UNetConfig
-from tav_jax.pretrained.load import token_ids
-from tav_jax.pretrained.parts import TextEncoder, VAE
+from tav_jax.pretrained.parts import TextEncoder, token_ids, VAE
 from tav_jax.sampling.guidance import Network
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.training import optim
@@ -80,7 +79,7 @@ def load(
     trainable: Sequence[str],
     dtype: str = "auto",
     remat: bool = True,
-    attention_block: int = 1024,
+    attention_block: int = 256,
 ) -> VideoModel:
   """Loads a checkpoint and puts it on the device.
 

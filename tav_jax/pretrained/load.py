@@ -1,6 +1,5 @@
 """From a diffusers directory to networks with their parameters."""
 
-from collections.abc import Sequence
 import dataclasses
 import os
 import pathlib
@@ -201,22 +200,3 @@ def _check_widths(loaded: Pretrained, root: pathlib.Path) -> None:
           f"checkpoint {root}: {what} is {there}; expected {expected}, which "
           "its other parts give. Inpainting, depth and upscaling models, and "
           "parts of different models, cannot be tuned")
-
-
-def token_ids(
-    tokenizer, positions: int, prompts: Sequence[str]
-) -> tuple[np.ndarray, list[str]]:
-  """Tokens of prompts, padded to the text encoder's length.
-
-  Returns:
-    Token ids `b l`, and for each prompt the words that did not fit ("" if all
-    did).
-  """
-  full = [tokenizer(prompt).input_ids for prompt in prompts]
-  # The end-of-text token takes the last place.
-  cut = [tokenizer.decode(ids[positions - 1:-1]).strip()
-         if len(ids) > positions else "" for ids in full]
-  tokens = tokenizer(
-      list(prompts), padding="max_length", truncation=True,
-      max_length=positions).input_ids
-  return np.asarray(tokens, np.int32), cut

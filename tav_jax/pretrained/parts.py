@@ -1,11 +1,13 @@
 """The frozen parts of a checkpoint as functions: autoencoder, text encoder."""
 
+from collections.abc import Sequence
 import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
+import numpy as np
 
 from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
@@ -68,3 +70,22 @@ def _apply_vae(config, method, params, x):
 @functools.partial(jax.jit, static_argnums=0)
 def _apply_text(config, params, tokens):
   return CLIPTextModel(config).apply({"params": params}, tokens)
+
+
+def token_ids(
+    tokenizer, positions: int, prompts: Sequence[str]
+) -> tuple[np.ndarray, list[str]]:
+  """Tokens of prompts, padded to the text encoder's length.
+
+  Returns:
+    Token ids `b l`, and for each prompt the words that did not fit ("" if all
+    did).
+  """
+  full = [tokenizer(prompt).input_ids for prompt in prompts]
+  # The end-of-text token takes the last place.
+  cut = [tokenizer.decode(ids[positions - 1:-1]).strip()
+         if len(ids) > positions else "" for ids in full]
+  tokens = tokenizer(
+      list(prompts), padding="max_length", truncation=True,
+      max_length=positions).input_ids
+  return np.asarray(tokens, np.int32), cut
