@@ -5,7 +5,6 @@ An entry point is a function `main(config, workdir)` and `cli.run(main)`.
 
 from collections.abc import Callable
 import difflib
-import json
 import logging
 import os
 import pathlib
@@ -19,11 +18,10 @@ from ml_collections import config_dict, config_flags
 import tqdm
 
 from tav_jax.errors import InputError
-from tav_jax.workdir import flatten
+from tav_jax.workdir import flatten, read_config
 
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Directory of the run: checkpoints, samples, metrics.",
-    required=True)
+    "workdir", "", "Directory of the run: checkpoints, samples, metrics.")
 _CACHE = pathlib.Path("~/.cache/tav_jax/xla").expanduser()
 
 
@@ -41,6 +39,10 @@ def run(main: Callable, *, config_from_workdir: bool = False) -> None:
     if any(a in ("--help", "-help", "--helpfull") for a in argv):
       flags.FLAGS(argv)  # Shows the help and exits.
     joined = _join_values(argv)
+    if not _value_of("--workdir=", joined):
+      _fail(
+          "--workdir= is missing; expected --workdir=DIR, the directory of a "
+          "run, such as --workdir=runs/mine")
     return _parse(joined, base(joined))
 
   app.run(lambda config: _guard(main, config), flags_parser=parse)
@@ -71,7 +73,12 @@ def _parse(argv: list[str], base: config_dict.ConfigDict):
   except (AttributeError, KeyError) as error:
     _fail(_unknown_key(own, base) or _one_line(error))
   except (flags.Error, TypeError, ValueError) as error:
-    _fail(_one_line(error))
+    message = _one_line(error)
+    for python, plain in (
+        ("invalid literal for int() with base 10:", "expected an int, not"),
+        ("could not convert string to float:", "expected a float, not")):
+      message = message.replace(python, plain)
+    _fail(message)
 
 
 def _unknown_key(argv: list[str], base: config_dict.ConfigDict) -> str:
@@ -94,21 +101,28 @@ def _file_config(argv: list[str]) -> config_dict.ConfigDict:
         f"--config={file}: no such file; expected a config file such as "
         "--config=configs/storybook.py")
   try:
-    return runpy.run_path(file)["get_config"]().lock()
-  except (AttributeError, KeyError, TypeError) as error:
-    _fail(f"--config={file}: {_one_line(error)}")
+    get_config = runpy.run_path(file).get("get_config", lambda: None)
+    config = get_config()
+  except Exception as error:  # Whatever the user's file raises.
+    _fail(f"--config={file}: {type(error).__name__}: {_one_line(error)}")
+  if not isinstance(config, config_dict.ConfigDict):
+    _fail(
+        f"--config={file}: expected a get_config() in it that returns a "
+        "ConfigDict, as in configs/storybook.py")
+  return config.lock()
 
 
 def _workdir_config(argv: list[str]) -> config_dict.ConfigDict:
   """The config of the run in `--workdir=DIR`."""
-  workdir = _value_of("--workdir=", argv)
-  try:
-    text = pathlib.Path(workdir, "config.json").read_text()
-    return config_dict.ConfigDict(_tuples(json.loads(text))).lock()
-  except (OSError, ValueError) as error:
+  if _value_of("--config=", argv):
     _fail(
-        f"--workdir={workdir}: its config.json cannot be read ({error}); "
-        "expected the directory of a run of tav_jax.tune")
+        "--config=FILE is not for sampling, which has the workdir's own "
+        "config; leave it out and change keys with --config.sampling.key=value")
+  try:
+    values = read_config(pathlib.Path(_value_of("--workdir=", argv)))
+  except InputError as error:
+    _fail(f"{error}; expected the directory of a run of tav_jax.tune")
+  return config_dict.ConfigDict(_tuples(values)).lock()
 
 
 def _value_of(flag: str, argv: list[str]) -> str:

@@ -30,14 +30,14 @@ def write(
   if partial.exists():
     shutil.rmtree(partial)
   partial.mkdir(parents=True)
-  files = {}
+  files = []
   for i, (label, frames) in enumerate(videos):
     name = f"{i:02}-{_slug(label)}"
     clip = video.Clip(frames, fps)
     video.write_mp4(partial / f"{name}.mp4", clip)
     video.write_gif(partial / f"{name}.gif", clip)
     video.write_frames(partial / "frames" / name, clip)
-    files[label] = f"{name}.mp4"
+    files.append({"label": label, "file": f"{name}.mp4"})
   sheet.still(videos).save(partial / "sheet.png")
   together = video.Clip(sheet.moving(videos), fps)
   video.write_mp4(partial / "sheet.mp4", together)

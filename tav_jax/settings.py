@@ -11,13 +11,16 @@ from tav_jax.sampling.schedule import Schedule
 STARTS = ("inversion", "random")
 
 # Key, least and greatest value.
+_SEEDS = 2**32 - 1
+_BELOW_ONE = 1 - 1e-9
 _RANGES = (
+    ("seed", 0, _SEEDS),
     ("model.attention_block", 0, math.inf),
     ("optimizer.steps", 1, math.inf),
     ("optimizer.learning_rate", 0, 1),
     ("optimizer.warmup_steps", 0, math.inf),
-    ("optimizer.b1", 0, 1),
-    ("optimizer.b2", 0, 1),
+    ("optimizer.b1", 0, _BELOW_ONE),
+    ("optimizer.b2", 0, _BELOW_ONE),
     ("optimizer.eps", 0, math.inf),
     ("optimizer.weight_decay", 0, math.inf),
     ("optimizer.clip_norm", 0, math.inf),
@@ -25,6 +28,7 @@ _RANGES = (
     ("optimizer.steps_per_dispatch", 1, math.inf),
     ("sampling.guidance", 0, 100),
     ("sampling.batch_size", 1, math.inf),
+    ("sampling.seed", 0, _SEEDS),
     ("run.checkpoint_every", 1, math.inf),
     ("run.sample_every", 1, math.inf),
     ("run.keep_checkpoints", 1, math.inf),
@@ -34,8 +38,8 @@ _RANGES = (
 def check(config: ConfigDict) -> None:
   """Raises an InputError that names the first value out of range."""
   for key, low, high in _RANGES:
-    section, name = key.split(".")
-    value = config[section][name]
+    *section, name = key.split(".")
+    value = (config[section[0]] if section else config)[name]
     if not low <= value <= high:  # NaN fails too.
       expected = f"{low} or more" if high == math.inf else f"{low} to {high}"
       raise InputError(f"{key}={value}: expected {expected}")
@@ -44,14 +48,14 @@ def check(config: ConfigDict) -> None:
         f"sampling.start={config.sampling.start!r}: expected "
         f"{' or '.join(STARTS)}")
   prompts = config.sampling.prompts
-  if not prompts or not all(isinstance(p, str) and p for p in prompts):
+  if not prompts or not all(isinstance(p, str) and p.strip() for p in prompts):
     raise InputError(
         f"sampling.prompts={prompts!r}: expected one or more texts, such as "
         "\"('a panda is skiing',)\"")
-  if not config.video.caption:
+  if not config.video.caption.strip():
     raise InputError(
-        "video.caption='': expected what the video shows, such as 'a man is "
-        "skiing'")
+        f"video.caption={config.video.caption!r}: expected what the video "
+        "shows, such as 'a man is skiing'")
 
 
 def check_for_model(

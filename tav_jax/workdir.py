@@ -26,12 +26,16 @@ def check(workdir: pathlib.Path, config: ConfigDict) -> None:
     InputError: If it cannot be written, is damaged, or has another config.
   """
   if (workdir / "config.json").exists():
-    _check_same(workdir, _read(workdir), config)
+    _check_same(workdir, read_config(workdir), config)
     log.info("%s: going on with the run there", workdir)
   elif (workdir / "checkpoints").exists():
     raise InputError(
         f"--workdir={workdir}: it has checkpoints but no config.json, so it is "
         "not known what they are of; restore that file or use another workdir")
+  if (workdir / "checkpoints").is_file():
+    raise InputError(
+        f"--workdir={workdir}: its checkpoints is a file; expected a "
+        "directory; use another workdir")
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=workdir):
@@ -53,9 +57,17 @@ def _as_json(config: ConfigDict) -> dict:
   return json.loads(config.to_json_best_effort())
 
 
-def _read(workdir: pathlib.Path) -> dict:
+def read_config(workdir: pathlib.Path) -> dict:
+  """What `write_config` wrote.
+
+  Raises:
+    InputError: If it is missing or damaged.
+  """
   try:
-    return json.loads((workdir / "config.json").read_text())
+    config = json.loads((workdir / "config.json").read_text())
+    if not isinstance(config, dict):
+      raise ValueError("not a JSON object")
+    return config
   except (OSError, ValueError) as error:
     raise InputError(
         f"--workdir={workdir}: its config.json cannot be read ({error}); "
@@ -97,7 +109,7 @@ def check_for_sampling(workdir: pathlib.Path, config: ConfigDict) -> None:
     raise InputError(
         f"--workdir={workdir}: it has no checkpoint yet; run tav_jax.tune "
         "there first")
-  _check_same(workdir, _read(workdir), config)
+  _check_same(workdir, read_config(workdir), config)
 
 
 def samples(workdir: pathlib.Path, step: int) -> pathlib.Path:

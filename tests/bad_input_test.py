@@ -105,7 +105,7 @@ ROWS = {
     "tune --config=nope.py --workdir=new": ["--config=nope.py", "such as"],
     "tune --config=new.py/x --workdir=new": ["--config=new.py/x", "such as"],
     "tune --config=config.py --workdir=": ["--workdir"],
-    "sample": ["--workdir=", "tav_jax.tune"],
+    "sample": ["--workdir=", "expected --workdir=DIR"],
     f"{TUNE} stray": ["'stray'", "expected --config.key=value"],
     f"{TUNE} --nope=3": ["'nope'"],
     f"{TUNE} --config.optimizer.step=3":

@@ -306,7 +306,7 @@ def test_results_are_complete(tmp_path):
   assert (directory / "sheet.gif").exists()
   record = json.loads((directory / "record.json").read_text())
   assert record["guidance"] == 2.0 and record["fps"] == 8.0
-  assert [*record["files"]] == ["source", *PROMPTS]
+  assert [f["label"] for f in record["files"]] == ["source", *PROMPTS]
 
 
 def test_results_of_one_prompt_twice_are_both_recorded(tmp_path):

@@ -128,9 +128,13 @@ def write_gif(path, clip: Clip) -> None:
   first, *others = [
       Image.fromarray(f).quantize(dither=Image.Dither.NONE)
       for f in clip.frames]
+  # GIF counts hundredths of a second; rounding the times of the frames, not
+  # their durations, keeps the speed.
+  times = [
+      round(100 * i / clip.fps) * 10 for i in range(len(clip.frames) + 1)]
   first.save(
       path, format="GIF", save_all=True, append_images=others, loop=0,
-      duration=1000 / clip.fps)
+      duration=np.diff(times).tolist())
 
 
 def write_frames(directory: str | os.PathLike, clip: Clip) -> None:

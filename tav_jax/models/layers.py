@@ -15,9 +15,9 @@ from einops import rearrange
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from tav_jax.types import Array
+from tav_jax.types import Array, Timesteps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ class TimestepEmbedding(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, timesteps: Int[Array, "b"]) -> Float[Array, "b c"]:
+  def __call__(self, timesteps: Timesteps) -> Float[Array, "b c"]:
     half = self.channels // 2
     rates = jnp.exp(
         -math.log(10000.0) * jnp.arange(half, dtype=jnp.float32)

@@ -96,7 +96,8 @@ def read_unet(values: Mapping[str, Any], source: str) -> UNetConfig:
   read.check("layers_per_block", len(layers) == levels, f"{levels} values")
   for width, n in zip(channels, heads, strict=True):
     read.check(
-        "attention_head_dim", width % n == 0, f"heads that divide {width}")
+        "attention_head_dim", n > 0 and width % n == 0,
+        f"heads that divide {width}")
 
   config = UNetConfig(
       in_channels=read.get("in_channels", 4),

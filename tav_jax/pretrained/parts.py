@@ -81,7 +81,8 @@ def token_ids(
     Token ids `b l`, and for each prompt the words that did not fit ("" if all
     did).
   """
-  full = [tokenizer(prompt).input_ids for prompt in prompts]
+  # Not verbose: what is too long is cut and named below.
+  full = [tokenizer(prompt, verbose=False).input_ids for prompt in prompts]
   # The end-of-text token takes the last place.
   cut = [tokenizer.decode(ids[positions - 1:-1]).strip()
          if len(ids) > positions else "" for ids in full]

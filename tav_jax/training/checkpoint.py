@@ -50,12 +50,12 @@ class Checkpoints:
     try:
       restored = self._manager.restore(
           self.latest, args=ocp.args.StandardRestore(abstract))
-    except (OSError, ValueError, KeyError) as error:
-      first_line = str(error).strip().splitlines()[0]
+    except Exception as error:  # orbax raises bare ones for damaged files.
+      reason = str(error).strip().splitlines()[0][:120]
       raise InputError(
           f"checkpoint {self._directory}/{self.latest} cannot be restored "
-          f"({first_line}); delete that directory to resume from the one "
-          "before, or use another --workdir") from error
+          f"({reason}); delete that directory to resume from an earlier one, "
+          "or use another --workdir") from error
     return State(**restored)
 
   def close(self) -> None:

@@ -28,12 +28,21 @@ def split(params: Params, patterns: Sequence[str]) -> tuple[Params, Params]:
     Two nested trees without a path in common; `merge` joins them again.
 
   Raises:
-    InputError: If a pattern matches nothing.
+    InputError: If a pattern matches nothing, or there is none.
   """
+  if not patterns:
+    raise InputError(
+        "model.trainable=(): expected one or more path patterns, such as "
+        "('attn_temp',)")
   flat = traverse_util.flatten_dict(params, sep="/")
   trainable = {}
   for pattern in patterns:
-    regex = re.compile(rf"(^|/)({pattern})(/|$)")
+    try:
+      regex = re.compile(rf"(^|/)({pattern})(/|$)")
+    except re.error as error:
+      raise InputError(
+          f"model.trainable: {pattern!r} is no regular expression ({error}); "
+          "expected a path pattern such as 'attn1/to_q'") from error
     matches = {path: flat[path] for path in flat if regex.search(path)}
     if not matches:
       raise InputError(
