@@ -36,7 +36,8 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   if checkpoints.latest is not None:
     state = checkpoints.restore(state)
     log.info("resuming at step %d", state.step)
-  metrics = Metrics(workdir, int(state.step))
+  resumed = int(state.step)
+  metrics = Metrics(workdir, resumed)
 
   take_steps = step.make_steps(step.make_step(
       step.tuning_loss(model.network, model.schedule), begun.optimizer,
@@ -52,8 +53,9 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
     for prompt, frames in rendered:
       metrics.video(int(state.step), prompt, Clip(frames, clip.fps))
 
-  if state.step >= config.optimizer.steps:
-    sample(state)  # In case that the run was interrupted while sampling.
+  if resumed and (resumed % config.run.sample_every == 0
+                  or resumed == config.optimizer.steps):
+    sample(state)  # Unless there: the run may have been killed meanwhile.
   with clock("tuning"):
     state = loop.run(
         lambda state, n: take_steps(state, model.frozen, batch, n), state,
