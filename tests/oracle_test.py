@@ -56,7 +56,7 @@ def without_temporal(params):
       {k: v for k, v in flat.items() if "_temp/" not in k}, sep="/")
 
 
-@pytest.mark.parametrize("size", [(8, 8), (6, 10)])
+@pytest.mark.parametrize("size", [(6, 10)])
 def test_unet_of_identical_frames(checkpoint, exact_gelu, size):
   directory, ours = checkpoint
   oracle, _ = FlaxUNet2DConditionModel.from_config(

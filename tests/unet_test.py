@@ -13,7 +13,7 @@ from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.pretrained import load_unet
 
 CONFIG = UNetConfig(
-    channels=(32, 64), layers=(1, 2), heads=(4, 2), text_width=16,
+    channels=(32, 64), layers=(1, 1), heads=(4, 2), text_width=16,
     down_attention=(True, False), up_attention=(False, True))
 TEXT = jax.random.normal(jax.random.key(1), (1, 5, 16))
 
