@@ -7,7 +7,7 @@ and the prompts, here or in a file of your own that starts from this one:
       --config.video.path=my.mp4 --config.video.caption="a cat is walking" \
       --config.sampling.prompts="('a dog is walking', 'a robot is walking')"
 
-Needs the checkpoint from the hub (2.7 GB) or a local copy of it.
+Needs the checkpoint from the hub, or a local copy of it.
 """
 
 from ml_collections import ConfigDict
