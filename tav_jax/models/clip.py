@@ -1,124 +1,113 @@
-"""The text encoder of CLIP (arXiv 2103.00020), as Stable Diffusion reads it.
+r"""CLIP (arXiv 2103.00020): a text tower, an image tower and a shared space.
 
-Submodules carry the names of transformers' `CLIPTextModel`.
+With the towers' features f of a text and g of an image (Sec. 2.4, Fig. 3),
+
+  text  = W_t f / |W_t f|,   image = W_i g / |W_i g|                    (1)
+  logits = exp(s) image . text                                          (2)
+
+f is read where the text ends, g at the class token. The text tower alone is
+what Stable Diffusion reads: its hidden states, before W_t. Submodules carry the
+names of transformers' `CLIPModel`.
 """
 
 import dataclasses
-from typing import Any
+import math
 
+from einops import rearrange, repeat
 from flax import linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
+from tav_jax.models.clip_layers import Encoder, TransformerConfig
 from tav_jax.types import Array
 
-_ACTIVATIONS = {
-    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
-    "gelu": lambda x: nn.gelu(x, approximate=False),
-}
 
-
-@dataclasses.dataclass(frozen=True)
-class CLIPTextConfig:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CLIPTextConfig(TransformerConfig):
   """What a transformers `CLIPTextConfig` says.
 
   Attributes:
     vocab_size: Number of tokens.
     positions: Tokens it reads at most (`max_position_embeddings`).
-    width: Width of the hidden states.
-    mlp_width: Width inside the perceptrons.
-    layers: Number of transformer layers.
-    heads: Attention heads.
-    activation: "quick_gelu" (SD 1) or "gelu" (SD 2).
-    norm_eps: Epsilon of every LayerNorm.
-    dtype: Type of activations.
   """
 
   vocab_size: int = 49408
   positions: int = 77
-  width: int = 768
-  mlp_width: int = 3072
-  layers: int = 12
-  heads: int = 12
-  activation: str = "quick_gelu"
-  norm_eps: float = 1e-5
-  dtype: Any = jnp.float32
 
 
-class Embeddings(nn.Module):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CLIPVisionConfig(TransformerConfig):
+  """What a transformers `CLIPVisionConfig` says.
+
+  Attributes:
+    image_size: Height and width of the images, in pixels.
+    patch_size: Height and width of a patch, in pixels.
+    channels: Channels of the images.
+  """
+
+  image_size: int = 224
+  patch_size: int = 32
+  channels: int = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CLIPConfig:
+  """What a transformers `CLIPConfig` says; by default ViT-B/32.
+
+  Attributes:
+    text: The text tower.
+    vision: The image tower.
+    embed_width: Width of the shared space (`projection_dim`).
+    eos_token: The text ends at the first token with this id. 2 is what old
+      configs say without meaning it: the text then ends at its largest id.
+  """
+
+  text: CLIPTextConfig = CLIPTextConfig(width=512, mlp_width=2048, heads=8)
+  vision: CLIPVisionConfig = CLIPVisionConfig()
+  embed_width: int = 512
+  eos_token: int = 49407
+
+
+class TextEmbeddings(nn.Module):
   """Token plus learned position embeddings."""
 
   config: CLIPTextConfig
 
   @nn.compact
-  def __call__(self, tokens):
+  def __call__(self, tokens: Int[Array, "b l"]) -> Float[Array, "b l c"]:
     config = self.config
-    embed = lambda n, name: nn.Embed(
-        n, config.width, dtype=config.dtype,
-        embedding_init=nn.initializers.normal(0.02), name=name)
     positions = jnp.arange(tokens.shape[-1])
-    return (embed(config.vocab_size, "token_embedding")(tokens)
-            + embed(config.positions, "position_embedding")(positions))
+    return (_embed(config, config.vocab_size, "token_embedding")(tokens)
+            + _embed(config, config.positions, "position_embedding")(positions))
 
 
-class Attention(nn.Module):
-  """Causal self-attention over the tokens."""
+class VisionEmbeddings(nn.Module):
+  """A class token and one of each patch, plus learned position embeddings."""
 
-  config: CLIPTextConfig
+  config: CLIPVisionConfig
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, pixels: Float[Array, "b h w c"]) -> Float[Array, "b l e"]:
     config = self.config
-    dense = lambda name: nn.Dense(config.width, dtype=config.dtype, name=name)
-    heads = lambda y: y.reshape(*y.shape[:2], config.heads, -1)
-    q, k, v = (heads(dense(f"{name}_proj")(x)) for name in "qkv")
-    scores = jnp.einsum(
-        "bqnd,bknd->bnqk", q * q.shape[-1] ** -0.5, k,
-        preferred_element_type=jnp.float32)
-    causal = jnp.tril(jnp.ones(scores.shape[-2:], bool))
-    weights = jax.nn.softmax(jnp.where(causal, scores, -jnp.inf))
-    y = jnp.einsum("bnqk,bknd->bqnd", weights.astype(v.dtype), v)
-    return dense("out_proj")(y.reshape(x.shape))
+    patch = (config.patch_size, config.patch_size)
+    x = nn.Conv(
+        config.width, patch, patch, padding="VALID", use_bias=False,
+        dtype=config.dtype, kernel_init=nn.initializers.normal(0.02),
+        name="patch_embedding")(pixels)
+    first = self.param(
+        "class_embedding", nn.initializers.normal(config.width ** -0.5),
+        (config.width,))
+    x = jnp.concatenate([
+        repeat(first.astype(x.dtype), "c -> b 1 c", b=len(x)),
+        rearrange(x, "b h w c -> b (h w) c")], axis=1)
+    count = 1 + (config.image_size // config.patch_size) ** 2
+    return x + _embed(config, count, "position_embedding")(jnp.arange(count))
 
 
-class MLP(nn.Module):
-  """Two linear layers around the activation."""
-
-  config: CLIPTextConfig
-
-  @nn.compact
-  def __call__(self, x):
-    config = self.config
-    y = nn.Dense(config.mlp_width, dtype=config.dtype, name="fc1")(x)
-    y = _ACTIVATIONS[config.activation](y)
-    return nn.Dense(config.width, dtype=config.dtype, name="fc2")(y)
-
-
-class Layer(nn.Module):
-  """Attention and perceptron, each on a LayerNorm and with a residual."""
-
-  config: CLIPTextConfig
-
-  @nn.compact
-  def __call__(self, x):
-    config = self.config
-    norm = lambda name: nn.LayerNorm(
-        epsilon=config.norm_eps, dtype=config.dtype, name=name)
-    x += Attention(config, name="self_attn")(norm("layer_norm1")(x))
-    return x + MLP(config, name="mlp")(norm("layer_norm2")(x))
-
-
-class Encoder(nn.Module):
-  """The layers."""
-
-  config: CLIPTextConfig
-
-  @nn.compact
-  def __call__(self, x):
-    for i in range(self.config.layers):
-      x = Layer(self.config, name=f"layers_{i}")(x)
-    return x
+def _embed(config: TransformerConfig, count: int, name: str) -> nn.Embed:
+  return nn.Embed(
+      count, config.width, dtype=config.dtype,
+      embedding_init=nn.initializers.normal(0.02), name=name)
 
 
 class CLIPTextModel(nn.Module):
@@ -133,9 +122,66 @@ class CLIPTextModel(nn.Module):
   @nn.compact
   def __call__(self, tokens: Int[Array, "b l"]) -> Float[Array, "b l c"]:
     config = self.config
-    x = Embeddings(config, name="embeddings")(tokens)
-    x = Encoder(config, name="encoder")(x)
-    x = nn.LayerNorm(
-        epsilon=config.norm_eps, dtype=config.dtype,
-        name="final_layer_norm")(x)
-    return x.astype(jnp.float32)
+    x = TextEmbeddings(config, name="embeddings")(tokens)
+    x = Encoder(config, causal=True, name="encoder")(x)
+    return config.norm("final_layer_norm")(x).astype(jnp.float32)
+
+
+class CLIPVisionModel(nn.Module):
+  """Normalised pixels to the class token, after the final LayerNorm."""
+
+  config: CLIPVisionConfig
+
+  @nn.compact
+  def __call__(self, pixels: Float[Array, "b h w c"]) -> Float[Array, "b e"]:
+    config = self.config
+    x = VisionEmbeddings(config, name="embeddings")(pixels)
+    x = config.norm("pre_layrnorm")(x)
+    x = Encoder(config, causal=False, name="encoder")(x)
+    return config.norm("post_layernorm")(x[:, 0]).astype(jnp.float32)
+
+
+class CLIP(nn.Module):
+  """Both towers and their projections into the shared space."""
+
+  config: CLIPConfig
+
+  def setup(self):
+    config = self.config
+    self.text_model = CLIPTextModel(config.text)
+    self.vision_model = CLIPVisionModel(config.vision)
+    project = lambda: nn.Dense(config.embed_width, use_bias=False)
+    self.text_projection, self.visual_projection = project(), project()
+    # The paper's start, a temperature of 0.07 (Sec. 2.5).
+    self.logit_scale = self.param(
+        "logit_scale", nn.initializers.constant(math.log(1 / 0.07)), ())
+
+  def embed_images(
+      self, pixels: Float[Array, "b h w c"]
+  ) -> Float[Array, "b e"]:
+    """Unit vectors of images, Eq. (1), in float32.
+
+    Args:
+      pixels: Images of the config's size, normalised with the checkpoint's
+        mean and standard deviation.
+    """
+    return _unit(self.visual_projection(self.vision_model(pixels)))
+
+  def embed_texts(self, tokens: Int[Array, "b l"]) -> Float[Array, "b e"]:
+    """Unit vectors of tokenized texts, Eq. (1), in float32."""
+    eos = self.config.eos_token
+    ends = jnp.argmax(tokens if eos == 2 else tokens == eos, axis=-1)
+    hidden = jnp.take_along_axis(
+        self.text_model(tokens), ends[:, None, None], axis=1)[:, 0]
+    return _unit(self.text_projection(hidden))
+
+  def __call__(
+      self, pixels: Float[Array, "b h w c"], tokens: Int[Array, "t l"]
+  ) -> tuple[Float[Array, "b e"], Float[Array, "t e"], Float[Array, ""]]:
+    """Unit vectors of images and of texts, and exp(s) of Eq. (2)."""
+    return (self.embed_images(pixels), self.embed_texts(tokens),
+            jnp.exp(self.logit_scale))
+
+
+def _unit(x: Float[Array, "b e"]) -> Float[Array, "b e"]:
+  return x / jnp.linalg.norm(x, axis=-1, keepdims=True)

@@ -1,9 +1,10 @@
-"""Stable Diffusion checkpoints: reading, the embedded one, and export."""
+"""Checkpoints: Stable Diffusion's and CLIP's, the embedded ones, and export."""
 
+from tav_jax.pretrained.clip import Clip, export_clip, load_clip
 from tav_jax.pretrained.export import export_unet
 from tav_jax.pretrained.load import load_pretrained, load_unet, Pretrained
 from tav_jax.pretrained.names import read_torch_names, write_torch_names
 
 __all__ = [
-    "Pretrained", "export_unet", "load_pretrained", "load_unet",
-    "read_torch_names", "write_torch_names"]
+    "Clip", "Pretrained", "export_clip", "export_unet", "load_clip",
+    "load_pretrained", "load_unet", "read_torch_names", "write_torch_names"]

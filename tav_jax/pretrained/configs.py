@@ -1,17 +1,12 @@
-"""diffusers' and transformers' config files <-> this project's configs.
-
-What a file says is either a field of ours, or must have the one value that our
-networks implement, or is unknown and an error: a setting that would change the
-function is never passed over.
-"""
+"""diffusers' and transformers' config files <-> this project's configs."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from tav_jax.errors import InputError
 from tav_jax.models.clip import CLIPTextConfig
 from tav_jax.models.unet import UNetConfig
 from tav_jax.models.vae import VAEConfig
+from tav_jax.pretrained.reader import Reader
 from tav_jax.sampling.schedule import Schedule
 
 # Settings that the networks implement with one value only.
@@ -39,36 +34,8 @@ _UNET_IGNORED = (
     "addition_embed_type_num_heads", "dropout", "upcast_attention",
     "sample_size")
 _VAE_IGNORED = ("force_upcast", "sample_size")
+_MODELS = "Stable Diffusion 1.x and 2.x"
 _MID_BLOCKS = ("UNetMidBlock2DCrossAttn", "UNetMidBlock3DCrossAttn")
-
-
-class _Reader:
-  """Reads a config's keys and knows in the end which were left over."""
-
-  def __init__(self, values: Mapping[str, Any], source: str):
-    self.values = {k: v for k, v in values.items() if not k.startswith("_")}
-    self.source = source
-
-  def get(self, key: str, default: Any) -> Any:
-    value = self.values.pop(key, None)
-    return default if value is None else value
-
-  def fixed(self, expected: Mapping[str, Any]) -> None:
-    for key, value in expected.items():
-      self.check(key, self.get(key, value) in (value, [value]), f"{value!r}")
-
-  def check(self, key: str, good: bool, expected: str) -> None:
-    if not good:
-      raise InputError(
-          f"{self.source}: {key} is not supported as set there; expected "
-          f"{expected}")
-
-  def finish(self, ignored: tuple[str, ...]) -> None:
-    for key, value in self.values.items():
-      self.check(
-          f"{key}={value!r}",
-          key in ignored or value in (None, False),
-          "none of its kind: Stable Diffusion 1.x and 2.x do not have it")
 
 
 def read_unet(values: Mapping[str, Any], source: str) -> UNetConfig:
@@ -78,7 +45,7 @@ def read_unet(values: Mapping[str, Any], source: str) -> UNetConfig:
     InputError: If it asks for something the network does not implement.
   """
   sample_size = values.get("sample_size")
-  read = _Reader(values, source)
+  read = Reader(values, source)
   channels = tuple(read.get("block_out_channels", UNetConfig.channels))
   levels = len(channels)
   per_level = lambda x: (
@@ -116,11 +83,11 @@ def read_unet(values: Mapping[str, Any], source: str) -> UNetConfig:
       sample_size=sample_size if isinstance(sample_size, int) else None,
   )
   read.fixed(_UNET_FIXED)
-  read.finish(_UNET_IGNORED)
+  read.finish(_UNET_IGNORED, _MODELS)
   return config
 
 
-def _attends(read: _Reader, key: str, kind: str, levels: int) -> tuple:
+def _attends(read: Reader, key: str, kind: str, levels: int) -> tuple:
   default = [f"CrossAttn{kind}2D"] * levels
   default[-1 if kind == "DownBlock" else 0] = f"{kind}2D"
   plain = {f"{kind}{n}D": False for n in (2, 3)}
@@ -173,7 +140,7 @@ def write_unet3d(config: UNetConfig) -> dict[str, Any]:
 def read_vae(values: Mapping[str, Any], source: str) -> VAEConfig:
   """From an `AutoencoderKL` config; raises as `read_unet`."""
   sample_size = values.get("sample_size")
-  read = _Reader(values, source)
+  read = Reader(values, source)
   channels = tuple(read.get("block_out_channels", (64,)))
   for key, kind in (("down_block_types", "DownEncoderBlock2D"),
                     ("up_block_types", "UpDecoderBlock2D")):
@@ -190,13 +157,13 @@ def read_vae(values: Mapping[str, Any], source: str) -> VAEConfig:
       sample_size=sample_size if isinstance(sample_size, int) else None,
   )
   read.fixed(_VAE_FIXED)
-  read.finish(_VAE_IGNORED)
+  read.finish(_VAE_IGNORED, _MODELS)
   return config
 
 
 def read_text_encoder(values: Mapping[str, Any], source: str) -> CLIPTextConfig:
   """From a `CLIPTextModel` config; raises as `read_unet`."""
-  read = _Reader(values, source)
+  read = Reader(values, source)
   model = read.get("model_type", "clip_text_model")
   read.check("model_type", model == "clip_text_model", "clip_text_model")
   activation = read.get("hidden_act", "quick_gelu")
@@ -221,7 +188,7 @@ def read_schedule(values: Mapping[str, Any], source: str) -> Schedule:
   Whatever sampler it names, its betas and its kind of prediction are the
   model's; sampling here is DDIM. Missing keys have that scheduler's defaults.
   """
-  read = _Reader(values, source)
+  read = Reader(values, source)
   ddim = values.get("_class_name") in ("DDIMScheduler", "DDPMScheduler")
   betas = read.get("trained_betas", ())
   read.check("trained_betas", not len(betas), "null")

@@ -4,7 +4,7 @@ A part of a checkpoint (`unet/`, `vae/`, `text_encoder/`) holds its weights in
 one of the forms below, tried in this order. Pickles are never opened.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 import importlib.resources
 import json
 import pathlib
@@ -21,6 +21,9 @@ from tav_jax.types import Params
 
 STORYBOOK = "storybook"  # Names the embedded checkpoint.
 PARTS = ("unet", "vae", "text_encoder")
+_DIFFUSERS = (
+    "a diffusers directory with unet/, vae/, text_encoder/, tokenizer/, "
+    "scheduler/")
 _SETTINGS = ("model_index.json", "config.json", "scheduler_config.json")
 _FORMS = tuple(
     stem + ending
@@ -32,17 +35,40 @@ _FORMS = tuple(
                  "flax_model"))
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".bin.index.json")
 _CONVERT = (
-    "convert it once where PyTorch is installed: "
-    "StableDiffusionPipeline.from_pretrained(DIR).save_pretrained(NEW_DIR, "
+    "convert it once where PyTorch is installed: StableDiffusionPipeline (or "
+    "CLIPModel) .from_pretrained(DIR).save_pretrained(NEW_DIR, "
     "safe_serialization=True)")
 
 
-def locate(path_or_hub_id: str, revision: str | None = None) -> pathlib.Path:
+def diffusion_files(listed: Collection[str], repo: str) -> list[str]:
+  """What to download of a diffusers repository."""
+  wanted = [f for f in listed
+            if f.endswith(_SETTINGS) or f.startswith("tokenizer/")]
+  for part in PARTS:
+    wanted += _weight_files(f"{part}/", listed, repo)
+  return wanted
+
+
+def clip_files(listed: Collection[str], repo: str) -> list[str]:
+  """What to download of a transformers repository with a CLIP."""
+  settings = [f for f in listed
+              if "/" not in f and f.endswith((".json", ".txt"))]
+  return settings + _weight_files("", listed, repo)
+
+
+def locate(
+    path_or_hub_id: str,
+    revision: str | None = None,
+    choose: Callable[[Collection[str], str], list[str]] = diffusion_files,
+    expected: str = _DIFFUSERS,
+) -> pathlib.Path:
   """The local directory of a checkpoint, downloaded into the cache if need be.
 
   Args:
     path_or_hub_id: "storybook" (embedded), a directory, or `owner/name`.
     revision: Branch, tag or commit on the hub.
+    choose: The files to download, given all and the repository's name.
+    expected: What the directory should be, for the error message.
 
   Raises:
     InputError: If there is no such checkpoint, or none that can be read.
@@ -55,26 +81,21 @@ def locate(path_or_hub_id: str, revision: str | None = None) -> pathlib.Path:
     return path
   if path.is_file():
     raise InputError(
-        f"checkpoint {path}: this is a file; expected a diffusers directory "
-        f"(unet/, vae/, text_encoder/, tokenizer/, scheduler/); {_CONVERT}")
+        f"checkpoint {path}: this is a file; expected {expected}; {_CONVERT}")
   is_hub_id = (path_or_hub_id.count("/") == 1
                and not path_or_hub_id.startswith((".", "/", "~")))
   if not is_hub_id:
     raise InputError(
         f"checkpoint {path_or_hub_id}: no such directory; expected one, a hub "
         f"id such as CompVis/stable-diffusion-v1-4, or {STORYBOOK!r}")
-  return _download(path_or_hub_id, revision)
+  return _download(path_or_hub_id, revision, choose)
 
 
-def _download(repo: str, revision: str | None) -> pathlib.Path:
+def _download(repo: str, revision: str | None, choose) -> pathlib.Path:
   try:
     listed = huggingface_hub.HfApi().list_repo_files(repo, revision=revision)
-    wanted = [f for f in listed
-              if f.endswith(_SETTINGS) or f.startswith("tokenizer/")]
-    for part in PARTS:
-      wanted += _weight_files(part, listed, repo)
     return pathlib.Path(huggingface_hub.snapshot_download(
-        repo, revision=revision, allow_patterns=wanted))
+        repo, revision=revision, allow_patterns=choose(listed, repo)))
   except hub_errors.GatedRepoError as error:
     raise InputError(
         f"checkpoint {repo}: its licence must be accepted on the hub first, "
@@ -100,16 +121,17 @@ def _cached(repo: str, revision: str | None, error: OSError) -> pathlib.Path:
         "directory") from error
 
 
-def _weight_files(part: str, listed: Collection[str], repo: str) -> list[str]:
-  """The files of one part to download: weights, or an index and its shards."""
-  here = [f.removeprefix(f"{part}/") for f in listed
-          if f.startswith(f"{part}/")]
-  chosen = choose_weights(here, f"{repo}/{part}")
+def _weight_files(
+    folder: str, listed: Collection[str], repo: str
+) -> list[str]:
+  """The files of one folder to download: weights, or an index and shards."""
+  here = [f.removeprefix(folder) for f in listed if f.startswith(folder)]
+  chosen = choose_weights(here, f"{repo}/{folder}".rstrip("/"))
   shards = []
   if chosen.endswith(".json"):
     stem = chosen.split(".")[0] + (".fp16" if ".fp16." in chosen else "")
     shards = [f for f in here if f.startswith(f"{stem}-")]
-  return [f"{part}/{f}" for f in [chosen, *shards]]
+  return [f"{folder}{f}" for f in [chosen, *shards]]
 
 
 def choose_weights(files: Collection[str], source: str) -> str:
@@ -130,7 +152,11 @@ def choose_weights(files: Collection[str], source: str) -> str:
       f"{source}: no weights; expected a file such as {_FORMS[0]} there")
 
 
-def read_config(directory: pathlib.Path, name: str = "config.json") -> dict:
+def read_config(
+    directory: pathlib.Path,
+    name: str = "config.json",
+    expected: str = _DIFFUSERS,
+) -> dict:
   """A JSON config file.
 
   Raises:
@@ -139,8 +165,8 @@ def read_config(directory: pathlib.Path, name: str = "config.json") -> dict:
   file = directory / name
   if not file.is_file():
     raise InputError(
-        f"checkpoint part {directory}: {name} is missing; expected a diffusers "
-        "directory with unet/, vae/, text_encoder/, tokenizer/, scheduler/")
+        f"checkpoint part {directory}: {name} is missing; expected "
+        f"{expected}")
   try:
     return json.loads(file.read_text())
   except ValueError as error:

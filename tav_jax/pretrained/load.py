@@ -74,10 +74,10 @@ def load_pretrained(
   compute = dataclasses.replace(unet_config.compute, dtype=dtype)
   pretrained = Pretrained(
       unet_config=dataclasses.replace(unet_config, compute=compute),
-      unet_params=_cast(unet_params, dtype),
+      unet_params=cast(unet_params, dtype),
       vae=_load_vae(root / "vae", dtype),
       text_encoder=_load_text_encoder(root / "text_encoder", dtype),
-      tokenizer=_load_tokenizer(root / "tokenizer"),
+      tokenizer=load_tokenizer(root / "tokenizer"),
       schedule=configs.read_schedule(
           files.read_config(root / "scheduler", "scheduler_config.json"),
           f"{root}/scheduler/scheduler_config.json"),
@@ -117,13 +117,13 @@ def load_unet(
       jax.ShapeDtypeStruct((1, 2, 8, 8, config.in_channels), jnp.float32),
       jax.ShapeDtypeStruct((1,), jnp.int32),
       jax.ShapeDtypeStruct((1, 2, config.text_width), jnp.float32))
-  expected = names.flatten(_shapes(UNet3D(config), *args))
+  expected = names.flatten(shapes(UNet3D(config), *args))
   if not any(_is_temporal(path) for path in loaded):
     loaded.update(_initial_temporal(expected))
   params = names.strict_merge(
       traverse_util.unflatten_dict(expected, sep="/"),
       traverse_util.unflatten_dict(loaded, sep="/"), str(directory))
-  return config, _cast(params, jnp.float32)
+  return config, cast(params, jnp.float32)
 
 
 def _is_temporal(path: str) -> bool:
@@ -154,9 +154,9 @@ def _load_vae(directory: pathlib.Path, dtype) -> VAE:
   image = jax.ShapeDtypeStruct(
       (1, config.factor, config.factor, config.in_channels), jnp.float32)
   params = names.strict_merge(
-      _shapes(AutoencoderKL(config), image), files.read_weights(directory),
+      shapes(AutoencoderKL(config), image), files.read_weights(directory),
       str(directory))
-  return VAE(dataclasses.replace(config, dtype=dtype), _cast(params, dtype))
+  return VAE(dataclasses.replace(config, dtype=dtype), cast(params, dtype))
 
 
 def _load_text_encoder(directory: pathlib.Path, dtype) -> TextEncoder:
@@ -164,13 +164,18 @@ def _load_text_encoder(directory: pathlib.Path, dtype) -> TextEncoder:
       files.read_config(directory), f"{directory}/config.json")
   tokens = jax.ShapeDtypeStruct((1, config.positions), jnp.int32)
   params = names.strict_merge(
-      _shapes(CLIPTextModel(config), tokens), files.read_weights(directory),
+      shapes(CLIPTextModel(config), tokens), files.read_weights(directory),
       str(directory))
   return TextEncoder(
-      dataclasses.replace(config, dtype=dtype), _cast(params, dtype))
+      dataclasses.replace(config, dtype=dtype), cast(params, dtype))
 
 
-def _load_tokenizer(directory: pathlib.Path):
+def load_tokenizer(directory: pathlib.Path):
+  """The CLIP tokenizer in a directory.
+
+  Raises:
+    InputError: If there is none.
+  """
   try:
     return transformers.CLIPTokenizer.from_pretrained(directory)
   except (OSError, TypeError, ValueError) as error:
@@ -179,11 +184,13 @@ def _load_tokenizer(directory: pathlib.Path):
         "merges.txt there") from error
 
 
-def _shapes(module: nn.Module, *args) -> Params:
+def shapes(module: nn.Module, *args) -> Params:
+  """A network's parameters without values, given its arguments."""
   return jax.eval_shape(module.init, jax.random.key(0), *args)["params"]
 
 
-def _cast(params: Params, dtype) -> Params:
+def cast(params: Params, dtype) -> Params:
+  """Parameters of another type."""
   return jax.tree.map(lambda x: x.astype(dtype, copy=False), params)
 
 

@@ -37,7 +37,8 @@ def read_torch_names(arrays: Mapping[str, Any]) -> Params:
 
   Args:
     arrays: `{"conv_in.weight": array, ...}` in torch's layout, of either
-      generation of names; text encoders with or without their prefix.
+      generation of names; text encoders with or without their prefix, which
+      a whole CLIP keeps.
 
   Returns:
     `{"conv_in": {"kernel": array, ...}, ...}` in Flax's layout.
@@ -47,12 +48,11 @@ def read_torch_names(arrays: Mapping[str, Any]) -> Params:
     if name.endswith("embeddings.position_ids"):
       continue  # A buffer that counts 0, 1, 2, ...
     array = np.asarray(array)
-    *modules, leaf = name.split(".")
-    path = _modern("/".join(modules))
+    path, _, leaf = _modern(name.replace(".", "/")).rpartition("/")
     if leaf == "weight":
       leaf, array = _from_torch_weight(path, array)
-    flat[f"{path}/{leaf}"] = array
-  return traverse_util.unflatten_dict(flat, sep="/")
+    flat[f"{path}/{leaf}".lstrip("/")] = array
+  return _unflatten(flat)
 
 
 def write_torch_names(params: Params) -> dict[str, np.ndarray]:
@@ -66,7 +66,9 @@ def write_torch_names(params: Params) -> dict[str, np.ndarray]:
     if leaf in ("kernel", "scale", "embedding"):
       leaf = "weight"
     name = re.sub(rf"\b({_LISTS})_(\d+)", r"\1.\2", ".".join(modules))
-    arrays[f"{name}.{leaf}"] = np.ascontiguousarray(array)
+    # `ascontiguousarray` alone would give scalars an axis.
+    arrays[f"{name}.{leaf}".lstrip(".")] = np.ascontiguousarray(
+        array).reshape(array.shape)
   return arrays
 
 
@@ -74,10 +76,9 @@ def read_flax_names(tree: Params) -> Params:
   """Nested parameters from a Flax checkpoint of diffusers or transformers."""
   flat = {}
   for path, array in traverse_util.flatten_dict(tree, sep="/").items():
-    module, leaf = path.rsplit("/", 1)
     if not path.endswith("embeddings/position_ids"):
-      flat[f"{_modern(module)}/{leaf}"] = np.asarray(array)
-  return traverse_util.unflatten_dict(flat, sep="/")
+      flat[_modern(path)] = np.asarray(array)
+  return _unflatten(flat)
 
 
 def strict_merge(expected: Params, loaded: Params, source: str) -> Params:
@@ -111,13 +112,18 @@ def strict_merge(expected: Params, loaded: Params, source: str) -> Params:
 
 
 def _modern(path: str) -> str:
-  """A module's path in today's names."""
-  path = path.removeprefix("text_model/")
+  """A parameter's path in today's names."""
   path = re.sub(rf"\b({_LISTS})/(\d+)", r"\1_\2", path)
-  head, _, last = path.rpartition("/")
-  if head.endswith("mid_block/attentions_0") and last in _OLD_ATTENTION:
-    return f"{head}/{_OLD_ATTENTION[last]}"
-  return path
+  return re.sub(
+      rf"(mid_block/attentions_0)/({'|'.join(_OLD_ATTENTION)})/",
+      lambda match: f"{match[1]}/{_OLD_ATTENTION[match[2]]}/", path)
+
+
+def _unflatten(flat: FlatParams) -> Params:
+  """The nested tree; a text encoder alone loses its prefix."""
+  if not any(path.startswith("vision_model/") for path in flat):
+    flat = {k.removeprefix("text_model/"): v for k, v in flat.items()}
+  return traverse_util.unflatten_dict(flat, sep="/")
 
 
 _TO_TORCH = {2: (1, 0), 4: (3, 2, 0, 1)}

@@ -1,0 +1,44 @@
+"""Reading a config file without passing over anything it says.
+
+What a file says is either a field of ours, or must have the one value that our
+networks implement, or is unknown and an error: a setting that would change the
+function is never passed over.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from tav_jax.errors import InputError
+
+
+class Reader:
+  """Reads a config's keys and knows in the end which were left over."""
+
+  def __init__(self, values: Mapping[str, Any], source: str):
+    self.values = {k: v for k, v in values.items() if not k.startswith("_")}
+    self.source = source
+
+  def get(self, key: str, default: Any) -> Any:
+    """The value of a key, or the default if it is missing or null."""
+    value = self.values.pop(key, None)
+    return default if value is None else value
+
+  def fixed(self, expected: Mapping[str, Any]) -> None:
+    """Checks settings that are implemented with one value only."""
+    for key, value in expected.items():
+      self.check(key, self.get(key, value) in (value, [value]), f"{value!r}")
+
+  def check(self, key: str, good: bool, expected: str) -> None:
+    """Raises InputError if a setting is not `good`."""
+    if not good:
+      raise InputError(
+          f"{self.source}: {key} is not supported as set there; expected "
+          f"{expected}")
+
+  def finish(self, ignored: Collection[str], models: str) -> None:
+    """Refuses what is left, if set and not among the `ignored`."""
+    for key, value in self.values.items():
+      self.check(
+          f"{key}={value!r}",
+          key in ignored or value in (None, False),
+          f"none of its kind: {models} do not have it")
