@@ -25,7 +25,7 @@ import tav_jax
 from tav_jax.models.clip import CLIPTextModel
 from tav_jax.models.unet import UNet3D
 from tav_jax.models.vae import AutoencoderKL
-from tav_jax.pretrained import files, names
+from tav_jax.pretrained import files, load_unet, names
 from tav_jax.sampling import ddim
 from tav_jax.sampling.schedule import Schedule
 
@@ -73,6 +73,23 @@ def test_unet_of_identical_frames(checkpoint, exact_gelu, size):
   for frame in range(3):
     np.testing.assert_allclose(
         channels_first(output[:, frame]), expected, rtol=0, atol=1e-4)
+
+
+def test_image_unet(checkpoint, exact_gelu):
+  """Without temporal layers, on clips of one frame."""
+  directory, _ = checkpoint
+  config, params = load_unet(directory, temporal="none")
+  oracle, _ = FlaxUNet2DConditionModel.from_config(
+      files.read_config(directory / "unet"), return_unused_kwargs=True)
+  image = jax.random.normal(jax.random.key(0), (2, 8, 8, 4))
+  text = jax.random.normal(jax.random.key(1), (2, 7, 32))
+  times = jnp.array([20, 700])
+  expected = jax.jit(oracle.apply)(
+      {"params": params}, channels_first(image), times, text).sample
+  output = jax.jit(UNet3D(config).apply)(
+      {"params": params}, image[:, None], times, text)
+  np.testing.assert_allclose(
+      channels_first(output[:, 0]), expected, rtol=0, atol=1e-4)
 
 
 # What the autoencoder's attention is called in diffusers' Flax models.

@@ -3,6 +3,7 @@
 import dataclasses
 
 from einops import rearrange, repeat
+from flax import traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from tav_jax.models.layers import Compute
 from tav_jax.models.unet import UNet3D, UNetConfig
-from tav_jax.pretrained import load_unet
+from tav_jax.pretrained import configs, load_unet, names
 
 CONFIG = UNetConfig(
     channels=(32, 64), layers=(1, 1), heads=(4, 2), text_width=16,
@@ -19,16 +20,29 @@ TEXT = jax.random.normal(jax.random.key(1), (1, 5, 16))
 
 
 def apply(config, params, latents, text=TEXT):
-  text = jnp.broadcast_to(text, (len(latents), *text.shape[1:]))
+  if text is not None:
+    text = jnp.broadcast_to(text, (len(latents), *text.shape[1:]))
   times = jnp.full(len(latents), 300)
   return jax.jit(UNet3D(config).apply)({"params": params}, latents, times, text)
 
 
+def init(config, text=TEXT):
+  return UNet3D(config).init(
+      jax.random.key(0), jnp.zeros((1, 2, 8, 8, 4)), jnp.zeros(1, int),
+      text)["params"]
+
+
 @pytest.fixture(scope="module")
 def params():
-  return jax.jit(UNet3D(CONFIG).init)(
-      jax.random.key(0), jnp.zeros((1, 2, 8, 8, 4)), jnp.zeros(1, int),
-      TEXT)["params"]
+  return jax.jit(init, static_argnums=0)(CONFIG)
+
+
+def without(params, *modules):
+  """The parameters, without some modules of the transformer blocks."""
+  gone = tuple(f"transformer_blocks_0/{module}/" for module in modules)
+  return traverse_util.unflatten_dict({
+      path: x for path, x in names.flatten(params).items()
+      if not any(part in path for part in gone)}, sep="/")
 
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 5), (9, 12)])
@@ -79,3 +93,67 @@ def test_temporal_layers_mix_frames_once_tuned(sd1):
   text = jnp.zeros((1, 4, 32))
   a, b = (apply(config, p, latents, text) for p in (still, moving))
   assert np.abs(a - b).max() > 1e-2
+
+
+IMAGE = dataclasses.replace(CONFIG, temporal="none")
+UNCONDITIONAL = dataclasses.replace(IMAGE, text_width=None)
+TEMPORAL, CROSS = ("attn_temp", "norm_temp"), ("attn2", "norm2")
+
+
+@pytest.mark.parametrize("config,text,missing", [
+    (IMAGE, TEXT, TEMPORAL), (UNCONDITIONAL, None, TEMPORAL + CROSS)])
+def test_parameters_that_variants_do_not_have(params, config, text, missing):
+  expected = without(params, *missing)
+  shapes = jax.eval_shape(lambda: init(config, text))
+  assert names.flatten(shapes).keys() == names.flatten(expected).keys()
+  gone = names.flatten(params).keys() - names.flatten(expected).keys()
+  blocks = {path.rsplit("transformer_blocks_0", 1)[0] for path in gone}
+  assert len(blocks) == 4  # Every transformer had them: 1 down, mid, 2 up.
+
+
+def test_image_model_is_the_untuned_network(params):
+  """On single frames and, its attention seeing one frame, identical ones."""
+  image = jax.random.normal(jax.random.key(2), (2, 1, 7, 5, 4))
+  alone = apply(IMAGE, without(params, *TEMPORAL), image)
+  np.testing.assert_allclose(alone, apply(CONFIG, params, image), atol=1e-5)
+  video = apply(
+      IMAGE, without(params, *TEMPORAL),
+      repeat(image, "b 1 h w c -> b 3 h w c"))
+  for frame in range(3):
+    np.testing.assert_allclose(video[:, frame], alone[:, 0], atol=1e-4)
+
+
+def test_unconditional_model_is_one_whose_text_adds_nothing(params):
+  deaf = traverse_util.path_aware_map(
+      lambda path, x: 0 * x if path[-3:-1] == ("attn2", "to_out_0") else x,
+      params)
+  latents = jax.random.normal(jax.random.key(2), (2, 1, 8, 8, 4))
+  bare = without(params, *TEMPORAL, *CROSS)
+  np.testing.assert_allclose(
+      apply(UNCONDITIONAL, bare, latents, None),
+      apply(CONFIG, deaf, latents), atol=1e-5)
+
+
+def test_unconditional_gradients_are_finite_with_remat(params):
+  config = dataclasses.replace(UNCONDITIONAL, compute=Compute(remat=True))
+  latents = jax.random.normal(jax.random.key(2), (2, 1, 8, 8, 4))
+  loss = lambda p: (apply(config, p, latents, None) ** 2).mean()
+  grads = jax.jit(jax.grad(loss))(without(params, *TEMPORAL, *CROSS))
+  for path, grad in names.flatten(grads).items():
+    assert np.isfinite(grad).all() and np.abs(grad).max() > 0, path
+
+
+def test_a_text_too_many_or_too_few_is_an_error(params):
+  latents = jnp.zeros((1, 1, 8, 8, 4))
+  with pytest.raises(ValueError, match=r"expected a text.*text_width=16"):
+    apply(CONFIG, params, latents, None)
+  with pytest.raises(ValueError, match=r"expected no text.*text_width=None"):
+    apply(UNCONDITIONAL, params, latents)
+  with pytest.raises(ValueError, match="temporal='some': expected full or"):
+    dataclasses.replace(CONFIG, temporal="some")
+
+
+def test_text_width_of_a_config_file():
+  read = lambda values: configs.read_unet(values, "").text_width
+  assert read({}) == 1280  # diffusers' default.
+  assert read({"cross_attention_dim": None}) is None

@@ -2,6 +2,8 @@
 
 A block is, in this order: sparse-causal attention, cross-attention to the
 text, feed-forward, temporal attention; each on a LayerNorm and with a residual.
+An unconditional network has no cross-attention, an image network no temporal
+attention, nor their parameters; of one frame, the first kind is self-attention.
 """
 
 from typing import Any
@@ -117,18 +119,21 @@ class TransformerBlock(nn.Module):
   """SC-Attn, cross-attention, feed-forward, temporal attention."""
 
   heads: int
+  temporal: str
   compute: Compute
 
   @nn.compact
-  def __call__(self, x: Hidden, text: TextEmbeds) -> Hidden:
+  def __call__(self, x: Hidden, text: TextEmbeds | None) -> Hidden:
     heads, compute = self.heads, self.compute
     norm = lambda name: nn.LayerNorm(
         epsilon=1e-5, dtype=compute.dtype, name=name)
     x += SparseCausalAttention(heads, compute, name="attn1")(norm("norm1")(x))
-    x += CrossAttention(heads, compute, name="attn2")(norm("norm2")(x), text)
+    if text is not None:
+      x += CrossAttention(heads, compute, name="attn2")(norm("norm2")(x), text)
     x += FeedForward(compute.dtype, name="ff")(norm("norm3")(x))
-    x += TemporalAttention(heads, compute, name="attn_temp")(
-        norm("norm_temp")(x))
+    if self.temporal == "full":
+      x += TemporalAttention(heads, compute, name="attn_temp")(
+          norm("norm_temp")(x))
     return x
 
 
@@ -140,16 +145,18 @@ class Transformer(nn.Module):
     groups: Groups of the GroupNorm at the entry.
     linear_projection: Whether the projections are linear layers (SD 2) or 1x1
       convolutions (SD 1); the function is the same, the stored shapes differ.
+    temporal: Its block's temporal attention, "full" or "none".
     compute: How to compute.
   """
 
   heads: int
   groups: int
   linear_projection: bool
+  temporal: str
   compute: Compute
 
   @nn.compact
-  def __call__(self, x: Video, text: TextEmbeds) -> Video:
+  def __call__(self, x: Video, text: TextEmbeds | None) -> Video:
     b, _, h, _, c = x.shape
     dtype = self.compute.dtype
     if self.linear_projection:
@@ -161,6 +168,7 @@ class Transformer(nn.Module):
     y = project("proj_in")(y)
     y = rearrange(y, "(b f) h w c -> b f (h w) c", b=b)
     y = TransformerBlock(
-        self.heads, self.compute, name="transformer_blocks_0")(y, text)
+        self.heads, self.temporal, self.compute,
+        name="transformer_blocks_0")(y, text)
     y = rearrange(y, "b f (h w) c -> b f h w c", h=h)
     return x + project("proj_out")(y)

@@ -2,7 +2,8 @@
 
 Stable Diffusion's U-Net (`UNet2DConditionModel`) on a clip `b f h w c`: its
 convolutions see one frame, its self-attention becomes sparse-causal, and every
-transformer block ends in temporal attention. Submodules carry diffusers' names.
+transformer block ends in temporal attention. Without the latter it is the image
+model, of clips of one frame. Submodules carry diffusers' names.
 """
 
 import dataclasses
@@ -38,7 +39,10 @@ class UNetConfig:
     heads: Attention heads of each level.
     down_attention: Which levels attend on the way down, fine to coarse.
     up_attention: Which levels attend on the way up, coarse to fine.
-    text_width: Width of the text embeddings (`cross_attention_dim`).
+    text_width: Width of the text embeddings (`cross_attention_dim`); None for
+      an unconditional network, without cross-attention.
+    temporal: Temporal attention of every transformer block: "full", or "none"
+      for the image model, which has no such parameters.
     groups: Groups of every GroupNorm.
     norm_eps: Epsilon of the ResNet blocks' GroupNorm.
     linear_projection: Linear (SD 2) or 1x1-convolution (SD 1) projections.
@@ -55,7 +59,8 @@ class UNetConfig:
   heads: tuple[int, ...] = (8, 8, 8, 8)
   down_attention: tuple[bool, ...] = (True, True, True, False)
   up_attention: tuple[bool, ...] = (False, True, True, True)
-  text_width: int = 768
+  text_width: int | None = 768
+  temporal: str = "full"
   groups: int = 32
   norm_eps: float = 1e-5
   linear_projection: bool = False
@@ -63,6 +68,10 @@ class UNetConfig:
   freq_shift: float = 0.0
   sample_size: int | None = 64
   compute: Compute = dataclasses.field(default_factory=Compute)
+
+  def __post_init__(self):
+    if self.temporal not in ("full", "none"):
+      raise ValueError(f"temporal={self.temporal!r}: expected full or none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +91,7 @@ class _Level:
     config = self.config
     return config.compute.block(Transformer)(
         config.heads[self.level], config.groups, config.linear_projection,
-        config.compute, name=name)
+        config.temporal, config.compute, name=name)
 
 
 class DownBlock(nn.Module):
@@ -141,7 +150,7 @@ class UpBlock(nn.Module):
 
 
 class UNet3D(nn.Module):
-  """Predicts the noise (or v) in a clip's latents, given the text."""
+  """Predicts the noise (or v) in a clip's latents, given the text if any."""
 
   config: UNetConfig
 
@@ -150,25 +159,34 @@ class UNet3D(nn.Module):
       self,
       latents: Float[Array, "b f h w c"],
       timesteps: Timesteps,
-      text_embeds: TextEmbeds,
+      text_embeds: TextEmbeds | None,
   ) -> Float[Array, "b f h w C"]:
     """Runs the network.
 
     Args:
       latents: Noisy latents, `b f h w c`, any height and width.
       timesteps: One diffusion timestep a clip, `b`.
-      text_embeds: Hidden states of the text encoder, `b l e`.
+      text_embeds: Hidden states of the text encoder, `b l e`; None for an
+        unconditional network.
 
     Returns:
       The prediction in float32, `b f h w c`.
+
+    Raises:
+      ValueError: If there is a text and the network is unconditional, or the
+        other way round.
     """
     config = self.config
+    if (text_embeds is None) != (config.text_width is None):
+      raise ValueError(
+          f"text_embeds: expected {'a' if config.text_width else 'no'} text "
+          f"for a network of text_width={config.text_width}")
     dtype = config.compute.dtype
     levels = range(len(config.channels))
     time = TimestepEmbedding(
         config.channels[0], 4 * config.channels[0], config.flip_sin_to_cos,
         config.freq_shift, dtype, name="time_embedding")(timesteps)
-    text = text_embeds.astype(dtype)
+    text = None if text_embeds is None else text_embeds.astype(dtype)
 
     x = Conv(config.channels[0], dtype=dtype, name="conv_in")(latents)
     skips = [x]

@@ -74,7 +74,7 @@ def read_unet(values: Mapping[str, Any], source: str) -> UNetConfig:
       heads=heads,
       down_attention=down,
       up_attention=up,
-      text_width=read.get("cross_attention_dim", 1280),
+      text_width=read.nullable("cross_attention_dim", 1280),
       groups=read.get("norm_num_groups", 32),
       norm_eps=read.get("norm_eps", 1e-5),
       linear_projection=read.get("use_linear_projection", False),

@@ -89,14 +89,16 @@ def load_pretrained(
 def load_unet(
     directory: str | os.PathLike, temporal: str | os.PathLike | None = None
 ) -> tuple[UNetConfig, Params]:
-  """Loads a U-Net, inflated.
+  """Loads a U-Net, inflated unless told otherwise.
 
   Args:
     directory: `unet/` of a checkpoint, or the checkpoint: an image model's, or
       a tuned video model's in the authors' layout.
-    temporal: safetensors file with the temporal layers' weights under torch
-      names. Without it they are read from `directory`, if there, and else start
-      so that the network equals the image model.
+    temporal: Where the temporal layers come from: a safetensors file with their
+      weights under torch names; or "none", then there are none and the network
+      is the image model (`UNetConfig.temporal`). By default they are read from
+      `directory`, if there, and else start so that the network equals the image
+      model.
 
   Returns:
     Its config and its parameters, float32 arrays of the host.
@@ -110,13 +112,16 @@ def load_unet(
   config = configs.read_unet(
       files.read_config(directory), f"{directory}/config.json")
   loaded = dict(names.flatten(files.read_weights(directory)))
-  if temporal is not None:
+  if temporal == "none":
+    config = dataclasses.replace(config, temporal="none")
+  elif temporal is not None:
     loaded.update(names.flatten(names.read_torch_names(
         files.read_safetensors([pathlib.Path(temporal)]))))
   args = (
       jax.ShapeDtypeStruct((1, 2, 8, 8, config.in_channels), jnp.float32),
       jax.ShapeDtypeStruct((1,), jnp.int32),
-      jax.ShapeDtypeStruct((1, 2, config.text_width), jnp.float32))
+      None if config.text_width is None else jax.ShapeDtypeStruct(
+          (1, 2, config.text_width), jnp.float32))
   expected = names.flatten(shapes(UNet3D(config), *args))
   if not any(_is_temporal(path) for path in loaded):
     loaded.update(_initial_temporal(expected))

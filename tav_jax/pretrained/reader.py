@@ -23,6 +23,10 @@ class Reader:
     value = self.values.pop(key, None)
     return default if value is None else value
 
+  def nullable(self, key: str, default: Any) -> Any:
+    """The value of a key, which may be null, or the default if missing."""
+    return self.values.pop(key, default)
+
   def fixed(self, expected: Mapping[str, Any]) -> None:
     """Checks settings that are implemented with one value only."""
     for key, value in expected.items():

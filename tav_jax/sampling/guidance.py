@@ -7,12 +7,12 @@ import jax.numpy as jnp
 
 from tav_jax.types import Denoise, TextEmbeds, Video
 
-Network = Callable[[Video, jax.Array, TextEmbeds], Video]
-"""`(latents b f h w c, timesteps b, text embeddings b l c) -> prediction`."""
+Network = Callable[[Video, jax.Array, TextEmbeds | None], Video]
+"""`(latents b f h w c, timesteps b, text embeddings b l e) -> prediction`."""
 
 
-def conditional(network: Network, text: TextEmbeds) -> Denoise:
-  """The network's own prediction, given a text for each clip."""
+def conditional(network: Network, text: TextEmbeds | None) -> Denoise:
+  """The network's own prediction, given a text for each clip or none at all."""
 
   def denoise(x, timestep):
     return network(x, jnp.broadcast_to(timestep, x.shape[:1]), text)
