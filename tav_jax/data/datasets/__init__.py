@@ -1,0 +1,64 @@
+"""Datasets on disk, read at random, without TensorFlow.
+
+Each function returns the splits by name, each a sequence of records (dicts of
+arrays and strings) for `tav_jax.data.batches`. What is not in `data_dir` yet is
+written first; what is there is used if it was made from the same.
+
+    splits = datasets.storybook_images("data", count=60_000, size=64, seed=0)
+    for batch in batches(splits["train"], batch_size=64, seed=0): ...
+"""
+
+import os
+
+from tav_jax.data.datasets.builder import Builder, prepare, Records, sources
+from tav_jax.data.datasets.storybook import StorybookImages, StorybookVideos
+
+__all__ = [
+    "Builder", "Records", "StorybookImages", "StorybookVideos", "prepare",
+    "sources", "storybook_images", "storybook_videos"]
+
+
+def storybook_images(
+    data_dir: str | os.PathLike,
+    *,
+    count: int,
+    test_count: int = 1024,
+    size: int = 64,
+    seed: int = 0,
+) -> dict[str, Records]:
+  """Drawn pictures with captions; see `StorybookImages` for the fields.
+
+  Args:
+    data_dir: Where datasets are kept.
+    count: Pictures in `train`.
+    test_count: Pictures in `test` and in `held_out`.
+    size: Height and width in pixels.
+    seed: Of what is drawn.
+  """
+  return sources(prepare(StorybookImages(
+      data_dir=data_dir, count=count, test_count=test_count, size=size,
+      seed=seed)))
+
+
+def storybook_videos(
+    data_dir: str | os.PathLike,
+    *,
+    count: int,
+    test_count: int = 64,
+    frames: int = 16,
+    size: int = 64,
+    seed: int = 0,
+) -> dict[str, Records]:
+  """Drawn clips with captions; see `StorybookVideos` for the fields.
+
+  Args:
+    data_dir: Where datasets are kept.
+    count: Clips in `train`.
+    test_count: Clips in `test` and in `held_out`.
+    frames: Frames in a clip.
+    size: Height and width in pixels.
+    seed: Of what is drawn.
+  """
+  return sources(prepare(StorybookVideos(
+      data_dir=data_dir, count=count, test_count=test_count, frames=frames,
+      size=size, seed=seed)))

@@ -1,0 +1,207 @@
+"""What all datasets share: array records, written by several processes.
+
+TFDS' `Image` and `Video` features need TensorFlow; `Tensor` and `Text` do not.
+A dataset that is being written is in a directory of another name and is moved
+when it is complete, so one that is killed half-way starts again.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+import contextlib
+import fcntl
+import functools
+import io
+import logging
+import multiprocessing
+import os
+import pathlib
+import shutil
+import tempfile
+import threading
+import time
+
+import tensorflow_datasets as tfds
+import tqdm
+
+from tav_jax.errors import InputError
+
+log = logging.getLogger("tav_jax.data.datasets")
+
+_SHARD_BYTES = 1 << 26
+_CHUNK = 32  # Records that a process makes at a time.
+_PROCESSES = 8  # One process writes what about as many make.
+
+
+class Builder(tfds.core.ShardBasedBuilder):
+  """Records `0 ... count - 1` of each split, made by a function of the number.
+
+  Attributes:
+    counts: Number of records of each split.
+    record_bytes: About how large one is.
+  """
+
+  VERSION = tfds.core.Version("1.0.0")
+  code_path = None  # No checksums beside the code: nothing is downloaded.
+
+  counts: dict[str, int]
+  record_bytes: int
+
+  def __init__(self, *, data_dir: str | os.PathLike, config: str):
+    self._map, self._made = map, lambda: None
+    with _quiet():
+      super().__init__(
+          data_dir=pathlib.Path(data_dir).expanduser(),
+          config=tfds.core.BuilderConfig(name=config),
+          file_format="array_record")
+
+  def features(self) -> dict[str, tfds.features.FeatureConnector]:
+    raise NotImplementedError
+
+  def maker(self, split: str) -> Callable[[int], dict]:
+    """The function of a record's number; it and the records are pickled."""
+    raise NotImplementedError
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return _Info(
+        builder=self, features=tfds.features.FeaturesDict(self.features()))
+
+  def _shard_iterators_per_split(self, dl_manager):
+    size = max(1, _SHARD_BYTES // self.record_bytes)
+    return {
+        split: [
+            functools.partial(self._shard, split, range(count)[i:i + size])
+            for i in range(0, count, size)]
+        for split, count in self.counts.items()}
+
+  def _shard(self, split: str, numbers: range) -> Iterator[tuple[int, dict]]:
+    made = self._map(self.maker(split), numbers)
+    for number, record in zip(numbers, made, strict=True):
+      self._made()
+      yield number, record
+
+
+class Records(Sequence):
+  """A split: `records[i]` is a dict of arrays (read-only) and strings."""
+
+  def __init__(self, source: Sequence):
+    self._source = source
+
+  def __len__(self) -> int:
+    return len(self._source)
+
+  def __getitem__(self, i: int) -> dict:
+    if not 0 <= i < len(self):
+      raise IndexError(f"record {i} of {len(self)}")
+    return {
+        name: value.decode() if isinstance(value, bytes) else value
+        for name, value in self._source[i].items()}
+
+
+def prepare(builder: Builder, processes: int | None = None) -> Builder:
+  """Writes the dataset unless it is there.
+
+  Args:
+    builder: The dataset; its `data_dir` says where it is.
+    processes: How many make records; by default by the cores and the number
+      of records. The records do not depend on it.
+
+  Raises:
+    InputError: If the directory cannot be written.
+  """
+  place = pathlib.Path(builder.data_dir)
+  if not place.exists():
+    with _locked(place.parent):
+      if not place.exists():  # Another run may have written it meanwhile.
+        for left in place.parent.glob("incomplete.*"):
+          shutil.rmtree(left)
+        _write(builder, processes)
+  if not builder.info.splits:
+    builder.info.read_from_directory(place)
+  log.info("%s: %s", place, ", ".join(
+      f"{split.num_examples} {name}"
+      for name, split in builder.info.splits.items()))
+  return builder
+
+
+def sources(builder: Builder) -> dict[str, Records]:
+  """The splits of a dataset that `prepare` returned."""
+  return {
+      name: Records(source)
+      for name, source in builder.as_data_source().items()}
+
+
+def _write(builder: Builder, processes: int | None) -> None:
+  count = sum(builder.counts.values())
+  if processes is None:
+    processes = min(_PROCESSES, len(os.sched_getaffinity(0)), count // _CHUNK)
+  log.info("%s: writing %d records", builder.data_dir, count)
+  begin = time.monotonic()
+  with (
+      _parallel(processes) as builder._map,
+      tqdm.tqdm(total=count, desc=builder.name, leave=False) as bar,
+      tempfile.TemporaryDirectory() as downloads, _quiet()):
+    builder._made = bar.update
+    builder.download_and_prepare(download_dir=downloads)  # There are none.
+  seconds = time.monotonic() - begin
+  log.info(
+      "%s: wrote %d records in %.0f s, %.0f a second, %.0f MB",
+      builder.data_dir, count, seconds, count / seconds,
+      sum(p.stat().st_size for p in pathlib.Path(builder.data_dir).iterdir())
+      / 1e6)
+
+
+@contextlib.contextmanager
+def _parallel(processes: int) -> Iterator[Callable]:
+  """`map`, in that many processes if it is more than one."""
+  if processes < 2:
+    yield map
+    return
+  # Spawned: a fork would copy the locks of JAX's threads.
+  pool = futures.ProcessPoolExecutor(
+      processes, multiprocessing.get_context("spawn"), _end_with_parent)
+  try:
+    yield functools.partial(pool.map, chunksize=_CHUNK)
+  finally:
+    pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+  """Ends this process when its parent does, even if that was killed."""
+  def wait():
+    multiprocessing.parent_process().join()
+    os._exit(1)
+  threading.Thread(target=wait, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _locked(directory: pathlib.Path) -> Iterator[None]:
+  """Lets one process at a time pass; a killed one lets go."""
+  try:
+    directory.mkdir(parents=True, exist_ok=True)
+    file = (directory / ".lock").open("w")
+  except OSError as error:
+    raise InputError(
+        f"data_dir: {directory} cannot be written ({error.strerror}); name "
+        "another directory") from error
+  with file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Without what TFDS prints and its warning of configs not known to it."""
+  logger = logging.getLogger("absl")
+  level = logger.level
+  logger.setLevel(logging.ERROR)
+  try:
+    with contextlib.redirect_stdout(io.StringIO()):
+      yield
+  finally:
+    logger.setLevel(level)
+
+
+class _Info(tfds.core.DatasetInfo):
+
+  def initialize_from_bucket(self) -> None:
+    """Nothing is looked up on the network."""

@@ -1,0 +1,149 @@
+"""The drawn world as datasets: pictures and clips with captions.
+
+Record `i` of a split is a pure function of the seed, the split and `i`.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tav_jax.data.datasets import builder
+from tav_jax.data.storybook import scene
+from tav_jax.data.storybook.motion import video
+from tav_jax.data.storybook.render import render
+
+# What a split's scenes may be, and the number that its draws start from.
+_SPLITS = {"train": (False, 0), "test": (False, 1), "held_out": (True, 2)}
+
+
+class StorybookImages(builder.Builder):
+  """Drawn pictures.
+
+  Splits are `train` and `test`, without the pairs of subject and place that
+  are held out, and `held_out`, of those alone. A record has
+
+      image    h w c, uint8
+      caption  str, with every clause
+      labels   int32, one for each of `scene.GROUPS`, in that order
+      scene    str, the fields of `scene.Scene` as JSON
+  """
+
+  def __init__(
+      self,
+      *,
+      data_dir: str | os.PathLike,
+      count: int,
+      test_count: int,
+      size: int,
+      seed: int,
+  ):
+    self.counts = _counts(count, test_count)
+    self.record_bytes = 3 * size**2
+    self._size, self._seed = size, seed
+    super().__init__(
+        data_dir=data_dir,
+        config=f"{size}px-{count}-{test_count}-seed{seed}-{_world()}")
+
+  def features(self) -> dict[str, tfds.features.FeatureConnector]:
+    return {
+        "image": tfds.features.Tensor(
+            shape=(self._size, self._size, 3), dtype=np.uint8,
+            encoding="bytes"),
+        **_FEATURES}
+
+  def maker(self, split: str):
+    return functools.partial(_picture, split, self._seed, self._size)
+
+
+class StorybookVideos(builder.Builder):
+  """Drawn clips.
+
+  Splits are like those of the pictures. A record has
+
+      video    f h w c, uint8
+      motion   f 4, float32: x, y, phase and pan of each frame
+      caption, labels, scene (the first frame's)  as a picture's
+  """
+
+  def __init__(
+      self,
+      *,
+      data_dir: str | os.PathLike,
+      count: int,
+      test_count: int,
+      frames: int,
+      size: int,
+      seed: int,
+  ):
+    self.counts = _counts(count, test_count)
+    self.record_bytes = 3 * frames * size**2
+    self._frames, self._size, self._seed = frames, size, seed
+    super().__init__(
+        data_dir=data_dir,
+        config=f"{frames}x{size}px-{count}-{test_count}-seed{seed}-{_world()}")
+
+  def features(self) -> dict[str, tfds.features.FeatureConnector]:
+    return {
+        "video": tfds.features.Tensor(
+            shape=(self._frames, self._size, self._size, 3), dtype=np.uint8,
+            encoding="bytes"),
+        "motion": tfds.features.Tensor(
+            shape=(self._frames, 4), dtype=np.float32),
+        **_FEATURES}
+
+  def maker(self, split: str):
+    return functools.partial(
+        _clip, split, self._seed, self._frames, self._size)
+
+
+_FEATURES = {
+    "caption": tfds.features.Text(),
+    "labels": tfds.features.Tensor(
+        shape=(len(scene.GROUPS),), dtype=np.int32),
+    "scene": tfds.features.Text(),
+}
+
+
+def _picture(split: str, seed: int, size: int, number: int) -> dict:
+  drawn = _scene(split, seed, number)
+  return {"image": render(drawn, size), **_words(drawn)}
+
+
+def _clip(split: str, seed: int, frames: int, size: int, number: int) -> dict:
+  first = _scene(split, seed, number)
+  moving = video(first, frames)
+  return {
+      "video": np.stack([render(s, size) for s in moving]),
+      "motion": np.array(
+          [(s.x, s.y, s.phase, s.pan) for s in moving], np.float32),
+      **_words(first)}
+
+
+def _scene(split: str, seed: int, number: int) -> scene.Scene:
+  held_out, of_split = _SPLITS[split]
+  rng = np.random.default_rng([seed, of_split, number])
+  return scene.random_scene(rng, held_out=held_out)
+
+
+def _words(drawn: scene.Scene) -> dict:
+  labels = scene.labels(drawn)
+  return {
+      "caption": scene.caption(drawn),
+      "labels": np.array([labels[group] for group in scene.GROUPS], np.int32),
+      "scene": json.dumps(dataclasses.asdict(drawn))}
+
+
+def _counts(count: int, test_count: int) -> dict[str, int]:
+  return {"train": count, "test": test_count, "held_out": test_count}
+
+
+def _world() -> str:
+  """Changes with the code that draws, so that no stale picture is read."""
+  code = sorted(pathlib.Path(scene.__file__).parent.glob("*.py"))
+  return hashlib.sha256(b"".join(p.read_bytes() for p in code)).hexdigest()[:8]
