@@ -186,7 +186,7 @@ def read_schedule(values: Mapping[str, Any], source: str) -> Schedule:
   """From the config of any of diffusers' schedulers; raises as `read_unet`.
 
   Whatever sampler it names, its betas and its kind of prediction are the
-  model's; sampling here is DDIM. Missing keys have that scheduler's defaults.
+  model's. Missing keys have that scheduler's defaults.
   """
   read = Reader(values, source)
   ddim = values.get("_class_name") in ("DDIMScheduler", "DDPMScheduler")

@@ -1,1 +1,1 @@
-"""Noise schedule, DDIM and guidance. They see a function, never a network."""
+"""Noise schedule, DDIM, DDPM, guidance. They see a function, never a network."""

@@ -1,0 +1,114 @@
+r"""Ancestral sampling (DDPM, arXiv 2006.11239, Alg. 2), one `lax.scan`.
+
+From x_t to any less noisy timestep s, with what lies between them as one step
+of the forward process (s = t - 1 is the paper's),
+
+  alpha = abar_t / abar_s,   beta = 1 - alpha,                           (1)
+
+the forward process given x_0 has, Eqs. 6 and 7, a posterior N(mu, var) with
+
+  mu  = (sqrt(abar_s) beta x_0 + sqrt(alpha) (1 - abar_s) x_t)
+        / (1 - abar_t),                                                  (2)
+  var = (1 - abar_s) / (1 - abar_t) beta.                                (3)
+
+Sampling draws x_s from it with the x_0 that the network sees in x_t, of which
+Eq. 11 is the case of predicted noise. The variance is (3), right where data are
+one point, or beta, right where they are unit Gaussian (Sec. 3.2). The last step
+goes to x_0 itself, abar = 1, without noise.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Int
+import numpy as np
+
+from tav_jax.sampling import ddim
+from tav_jax.sampling.schedule import Schedule
+from tav_jax.types import Denoise, Video
+
+Steps = Int[np.ndarray, " N"]
+VARIANCES = ("small", "large")
+
+
+def sample(
+    denoise: Denoise,
+    schedule: Schedule,
+    latents: Video,
+    num_steps: int,
+    key: jax.Array,
+    variance: str = "small",
+) -> Video:
+  """Latents of a clip from noise, in `num_steps` calls of `denoise`.
+
+  Args:
+    denoise: `(latents, timestep) -> prediction`, what the schedule's
+      `prediction` names. Guidance lives in here.
+    schedule: The noise schedule of the model.
+    latents: x_T, `b f h w c`, unit Gaussian.
+    num_steps: Steps, at most those of the training.
+    key: Random key of the noise on the way; not the one of `latents`.
+    variance: "small", Eq. (3), or "large", beta.
+
+  Returns:
+    x_0, `b f h w c`.
+
+  Raises:
+    ValueError: If there is no such variance or number of steps.
+  """
+  _, *steps = ddim.sampling_steps(schedule, num_steps)
+  return follow(denoise, schedule, latents, *steps, key, variance)
+
+
+def follow(
+    denoise: Denoise,
+    schedule: Schedule,
+    latents: Video,
+    source: Steps,
+    target: Steps,
+    key: jax.Array,
+    variance: str = "small",
+) -> Video:
+  """Takes a run of steps; any slice of a run is a run, of the same `key`.
+
+  Args:
+    denoise: As for `sample`.
+    schedule: As for `sample`.
+    latents: x at the first `source`.
+    source: Timesteps that the steps start from, noisiest first.
+    target: Timesteps that they lead to; -1 is x_0.
+    key: As for `sample`.
+    variance: As for `sample`.
+
+  Returns:
+    The latents after the last step.
+  """
+  on_x0, on_x, small, large = posterior(schedule, source, target)
+  if variance not in VARIANCES:
+    raise ValueError(f"variance={variance!r}: expected small or large")
+  std = np.sqrt(small if variance == "small" else large) * (target >= 0)
+
+  def body(x, step):
+    timestep, on_x0, on_x, std = step
+    x0, _ = schedule.x0_and_noise(x, denoise(x, timestep), timestep)
+    noise = jax.random.normal(jax.random.fold_in(key, timestep), x.shape)
+    return on_x0 * x0 + on_x * x + std * noise, None
+
+  coefficients = (jnp.asarray(c, jnp.float32) for c in (on_x0, on_x, std))
+  steps = jnp.asarray(source), *coefficients
+  return jax.lax.scan(body, latents, steps)[0]
+
+
+def posterior(
+    schedule: Schedule,
+    source: Steps,
+    target: Steps,
+) -> tuple[np.ndarray, ...]:
+  """Coefficients of x_0 and x_t in Eq. (2), Eq. (3), and beta, in float64."""
+  abar = np.append(schedule.alphas_cumprod, 1.0)
+  from_, to = abar[source], abar[np.where(target < 0, -1, target)]
+  alpha = from_ / to
+  beta = 1 - alpha
+  return (np.sqrt(to) * beta / (1 - from_),
+          np.sqrt(alpha) * (1 - to) / (1 - from_),
+          (1 - to) / (1 - from_) * beta,
+          beta)

@@ -1,0 +1,207 @@
+"""Ancestral sampling, on functions whose answers are known."""
+
+import dataclasses
+
+from diffusers import FlaxDDPMScheduler
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tav_jax.sampling import ddim, ddpm
+from tav_jax.sampling.schedule import Schedule
+
+PREDICTIONS = ("epsilon", "v_prediction")
+X = jax.random.normal(jax.random.key(0), (2, 1, 4, 5, 3))
+KEY = jax.random.key(1)
+# DDPM's own, as long as a test can take.
+SHORT = Schedule(
+    num_train_steps=20, beta_start=1e-3, beta_end=0.4, beta_schedule="linear",
+    steps_offset=0, clip_sample=True)
+PIXELS = Schedule(
+    beta_start=1e-4, beta_end=0.02, beta_schedule="linear", steps_offset=0)
+
+
+def network(x, timestep):
+  return jnp.sin(3 * x) + timestep / 1000
+
+
+@pytest.fixture
+def same_noise(monkeypatch):
+  """Both samplers see the same noise at every step, whatever their keys."""
+  noise = jax.random.normal(jax.random.key(2), X.shape)
+  monkeypatch.setattr(jax.random, "normal", lambda *a, **k: noise)
+  return np.asarray(noise)
+
+
+@pytest.fixture
+def old_clip(monkeypatch):
+  """The name of an argument that JAX has changed since."""
+  clip = jnp.clip
+  monkeypatch.setattr(
+      jnp, "clip", lambda *args, a_min=None: clip(*args, min=a_min)
+      if a_min is not None else clip(*args))
+
+
+@pytest.mark.usefixtures("same_noise", "old_clip")
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("variance", ddpm.VARIANCES)
+@pytest.mark.parametrize("clip", [True, False])
+def test_every_step_is_diffusers(prediction, variance, clip):
+  schedule = dataclasses.replace(
+      SHORT, prediction=prediction, clip_sample=clip)
+  oracle = FlaxDDPMScheduler(
+      num_train_timesteps=20, beta_start=1e-3, beta_end=0.4,
+      variance_type=f"fixed_{variance}", clip_sample=clip,
+      prediction_type=prediction)
+  state, x = oracle.create_state(), X
+  _, source, target = ddim.sampling_steps(schedule, 20)
+  np.testing.assert_array_equal(source, state.timesteps)
+  for i, t in enumerate(state.timesteps):
+    expected = oracle.step(
+        state, network(x, t), t, x, KEY, return_dict=False)[0]
+    x = ddpm.follow(
+        network, schedule, x, source[i:i + 1], target[i:i + 1], KEY, variance)
+    np.testing.assert_allclose(x, expected, rtol=1e-4, atol=1e-5)
+
+
+def literal_step(x, output, abar, abar_previous, noise, prediction, variance):
+  """A step of diffusers' PyTorch `DDPMScheduler`, line by line."""
+  alpha = abar / abar_previous
+  beta = 1 - alpha
+  if prediction == "epsilon":
+    x0 = (x - (1 - abar) ** 0.5 * output) / abar**0.5
+  else:
+    x0 = abar**0.5 * x - (1 - abar) ** 0.5 * output
+  x0 = np.clip(x0, -1, 1)
+  x0_coefficient = abar_previous**0.5 * beta / (1 - abar)
+  x_coefficient = alpha**0.5 * (1 - abar_previous) / (1 - abar)
+  small = (1 - abar_previous) / (1 - abar) * beta
+  spread = {"small": max(small, 1e-20), "large": beta}[variance] ** 0.5
+  if abar_previous == 1:
+    spread = 0
+  return x0_coefficient * x0 + x_coefficient * x + spread * noise
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("variance", ddpm.VARIANCES)
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+def test_fewer_steps_than_trained(same_noise, prediction, variance, spacing):
+  schedule = dataclasses.replace(
+      PIXELS, clip_sample=True, prediction=prediction, spacing=spacing)
+  abar = schedule.alphas_cumprod
+  timesteps, expected = schedule.sampling_timesteps(7), np.asarray(X)
+  for t, previous in zip(timesteps, [*timesteps[1:], None], strict=True):
+    expected = literal_step(
+        expected, np.asarray(network(expected, t)), abar[t],
+        1.0 if previous is None else abar[previous], same_noise, prediction,
+        variance)
+  output = ddpm.sample(network, schedule, X, 7, KEY, variance)
+  np.testing.assert_allclose(output, expected, rtol=1e-3, atol=1e-4)
+
+
+def gaussian_denoiser(schedule, mean, std):
+  """What the perfect network predicts if data are N(mean, std^2)."""
+
+  def denoise(x, timestep):
+    signal, sigma = schedule.signal_and_noise(timestep)
+    noise = sigma * (x - signal * mean) / (signal**2 * std**2 + sigma**2)
+    x0 = mean + signal * std**2 * (x - signal * mean) / (
+        signal**2 * std**2 + sigma**2)
+    return schedule.target(x0, noise, jnp.broadcast_to(timestep, x.shape[:1]))
+
+  return denoise
+
+
+@pytest.fixture(scope="module")
+def noise():
+  """x_T of N = 65536 pixels."""
+  return jax.random.normal(jax.random.key(3), (1, 1, 256, 256, 1))
+
+
+def assert_moments(samples, mean, std, bias=0.0):
+  """Within five standard errors, std / sqrt(N) and std / sqrt(2 N)."""
+  error = 5 * std / samples.size**0.5
+  np.testing.assert_allclose(samples.mean(), mean, atol=error + bias)
+  np.testing.assert_allclose(samples.std(), std, atol=error / 2**0.5 + bias)
+
+
+def of_gaussian(noise, prediction, variance, num_steps):
+  schedule = dataclasses.replace(PIXELS, prediction=prediction)
+  return ddpm.sample(
+      gaussian_denoiser(schedule, 0.3, 0.5), schedule, noise, num_steps, KEY,
+      variance)
+
+
+@pytest.mark.parametrize("prediction,variance", list(zip(
+    PREDICTIONS, ddpm.VARIANCES, strict=True)))
+def test_samples_have_the_datas_distribution(noise, prediction, variance):
+  """Every Gaussian step is a line, so their law is known.
+
+  After 1000 of them it is N(0.3, 0.4961^2) or N(0.3, 0.5008^2), of data that
+  are N(0.3, 0.5^2).
+  """
+  samples = of_gaussian(noise, prediction, variance, 1000)
+  assert_moments(samples, 0.3, 0.5, bias=0.004)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_variances_are_bounds(noise, prediction):
+  """Data between a point and a unit Gaussian are between both (Sec. 3.2)."""
+  small, large = (
+      of_gaussian(noise, prediction, variance, 20).std()
+      for variance in ddpm.VARIANCES)
+  assert small < 0.45 and large > 0.53
+
+
+@pytest.mark.parametrize("num_steps", [2, 10])
+def test_large_variance_is_exact_for_unit_gaussian_data(noise, num_steps):
+  """Up to the last step, which is to x_0's mean instead of a draw."""
+  schedule = PIXELS
+  _, source, target = ddim.sampling_steps(schedule, num_steps)
+  samples = ddpm.follow(
+      gaussian_denoiser(schedule, 0.0, 1.0), schedule, noise, source[:-1],
+      target[:-1], KEY, "large")
+  assert_moments(samples, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("num_steps", [2, 10])
+def test_small_variance_is_exact_for_one_point(noise, num_steps):
+  schedule, point = PIXELS, 0.3
+  _, source, target = ddim.sampling_steps(schedule, num_steps)
+  denoise = gaussian_denoiser(schedule, point, 0.0)
+  signal, sigma = schedule.signal_and_noise(source[0])
+  begin = signal * point + sigma * noise  # The exact x_T.
+  before = ddpm.follow(
+      denoise, schedule, begin, source[:-1], target[:-1], KEY)
+  signal, sigma = map(float, schedule.signal_and_noise(target[-2]))
+  assert_moments(before, signal * point, sigma)
+  samples = ddpm.sample(denoise, schedule, begin, num_steps, KEY)
+  np.testing.assert_allclose(samples, point, atol=1e-3)
+
+
+@pytest.mark.parametrize("variance", ddpm.VARIANCES)
+def test_runs_can_be_taken_in_pieces(variance):
+  whole = ddpm.sample(network, SHORT, X, 10, KEY, variance)
+  _, *steps = ddim.sampling_steps(SHORT, 10)
+  x = X
+  for piece in (slice(0, 3), slice(3, 9), slice(9, 10)):
+    x = ddpm.follow(
+        network, SHORT, x, *(s[piece] for s in steps), KEY, variance)
+  np.testing.assert_allclose(x, whole, rtol=1e-6)
+  other = ddpm.sample(network, SHORT, X, 10, jax.random.key(5), variance)
+  assert np.abs(other - whole).max() > 0.1
+
+
+def test_zero_terminal_snr():
+  schedule = dataclasses.replace(
+      PIXELS, prediction="v_prediction", zero_snr=True, spacing="trailing")
+  samples = ddpm.sample(network, schedule, X, 10, KEY)
+  assert np.isfinite(samples).all()
+
+
+def test_bad_arguments():
+  with pytest.raises(ValueError, match="variance='medium': expected small or"):
+    ddpm.sample(network, SHORT, X, 10, KEY, "medium")
+  with pytest.raises(ValueError, match="num_steps=21: expected 1 to 20"):
+    ddpm.sample(network, SHORT, X, 21, KEY)
