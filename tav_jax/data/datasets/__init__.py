@@ -11,11 +11,13 @@ written first; what is there is used if it was made from the same.
 import os
 
 from tav_jax.data.datasets.builder import Builder, prepare, Records, sources
+from tav_jax.data.datasets.folder import CaptionedFolder
 from tav_jax.data.datasets.storybook import StorybookImages, StorybookVideos
 
 __all__ = [
-    "Builder", "Records", "StorybookImages", "StorybookVideos", "prepare",
-    "sources", "storybook_images", "storybook_videos"]
+    "Builder", "CaptionedFolder", "Records", "StorybookImages",
+    "StorybookVideos", "captioned_folder", "prepare", "sources",
+    "storybook_images", "storybook_videos"]
 
 
 def storybook_images(
@@ -62,3 +64,28 @@ def storybook_videos(
   return sources(prepare(StorybookVideos(
       data_dir=data_dir, count=count, test_count=test_count, frames=frames,
       size=size, seed=seed)))
+
+
+def captioned_folder(
+    folder: str | os.PathLike,
+    data_dir: str | os.PathLike,
+    *,
+    size: int,
+    frames: int = 16,
+    stride: int = 1,
+) -> dict[str, Records]:
+  """Your own pictures or clips; see `CaptionedFolder`.
+
+  Args:
+    folder: Has the files and `metadata.jsonl`.
+    data_dir: Where datasets are kept.
+    size: Height and width to crop to, in pixels.
+    frames: Of clips, how many frames to take.
+    stride: Of clips, the distance between them.
+
+  Raises:
+    InputError: If the folder is not such a one.
+  """
+  return sources(prepare(CaptionedFolder(
+      folder=folder, data_dir=data_dir, size=size, frames=frames,
+      stride=stride)))

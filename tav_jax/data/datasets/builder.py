@@ -27,13 +27,14 @@ from tav_jax.errors import InputError
 
 log = logging.getLogger("tav_jax.data.datasets")
 
-_SHARD_BYTES = 1 << 26
-_CHUNK = 32  # Records that a process makes at a time.
+_SHARD = 1 << 26  # Bytes in a file.
+_CHUNK = 1 << 20  # Bytes that a process makes at a time.
+_WORTH = 1 << 25  # Bytes that make up for the start of a process.
 _PROCESSES = 8  # One process writes what about as many make.
 
 
 class Builder(tfds.core.ShardBasedBuilder):
-  """Records `0 ... count - 1` of each split, made by a function of the number.
+  """Records `0 ... count - 1` of each split, in that order.
 
   Attributes:
     counts: Number of records of each split.
@@ -47,7 +48,7 @@ class Builder(tfds.core.ShardBasedBuilder):
   record_bytes: int
 
   def __init__(self, *, data_dir: str | os.PathLike, config: str):
-    self._map, self._made = map, lambda: None
+    self._map, self._made = map, lambda: None  # While it is written.
     with _quiet():
       super().__init__(
           data_dir=pathlib.Path(data_dir).expanduser(),
@@ -55,10 +56,14 @@ class Builder(tfds.core.ShardBasedBuilder):
           file_format="array_record")
 
   def features(self) -> dict[str, tfds.features.FeatureConnector]:
+    """What a record has; features that do without TensorFlow."""
     raise NotImplementedError
 
-  def maker(self, split: str) -> Callable[[int], dict]:
-    """The function of a record's number; it and the records are pickled."""
+  def work(self, split: str, numbers: range) -> tuple[Callable, Sequence]:
+    """A function and what to call it with for each of these records.
+
+    They and the records go to other processes and back.
+    """
     raise NotImplementedError
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -66,7 +71,7 @@ class Builder(tfds.core.ShardBasedBuilder):
         builder=self, features=tfds.features.FeaturesDict(self.features()))
 
   def _shard_iterators_per_split(self, dl_manager):
-    size = max(1, _SHARD_BYTES // self.record_bytes)
+    size = max(1, _SHARD // self.record_bytes)
     return {
         split: [
             functools.partial(self._shard, split, range(count)[i:i + size])
@@ -74,8 +79,8 @@ class Builder(tfds.core.ShardBasedBuilder):
         for split, count in self.counts.items()}
 
   def _shard(self, split: str, numbers: range) -> Iterator[tuple[int, dict]]:
-    made = self._map(self.maker(split), numbers)
-    for number, record in zip(numbers, made, strict=True):
+    records = self._map(*self.work(split, numbers))
+    for number, record in zip(numbers, records, strict=True):
       self._made()
       yield number, record
 
@@ -102,8 +107,8 @@ def prepare(builder: Builder, processes: int | None = None) -> Builder:
 
   Args:
     builder: The dataset; its `data_dir` says where it is.
-    processes: How many make records; by default by the cores and the number
-      of records. The records do not depend on it.
+    processes: How many make records; by default by the number of cores and
+      the size. The records do not depend on it.
 
   Raises:
     InputError: If the directory cannot be written.
@@ -133,12 +138,16 @@ def sources(builder: Builder) -> dict[str, Records]:
 def _write(builder: Builder, processes: int | None) -> None:
   count = sum(builder.counts.values())
   if processes is None:
-    processes = min(_PROCESSES, len(os.sched_getaffinity(0)), count // _CHUNK)
+    processes = min(
+        _PROCESSES, len(os.sched_getaffinity(0)),
+        count * builder.record_bytes // _WORTH)
   log.info("%s: writing %d records", builder.data_dir, count)
   begin = time.monotonic()
   with (
-      _parallel(processes) as builder._map,
-      tqdm.tqdm(total=count, desc=builder.name, leave=False) as bar,
+      _parallel(processes, _CHUNK // builder.record_bytes) as builder._map,
+      tqdm.tqdm(
+          total=count, desc=builder.name, unit="record",
+          dynamic_ncols=True) as bar,
       tempfile.TemporaryDirectory() as downloads, _quiet()):
     builder._made = bar.update
     builder.download_and_prepare(download_dir=downloads)  # There are none.
@@ -151,7 +160,7 @@ def _write(builder: Builder, processes: int | None) -> None:
 
 
 @contextlib.contextmanager
-def _parallel(processes: int) -> Iterator[Callable]:
+def _parallel(processes: int, chunk: int) -> Iterator[Callable]:
   """`map`, in that many processes if it is more than one."""
   if processes < 2:
     yield map
@@ -160,7 +169,7 @@ def _parallel(processes: int) -> Iterator[Callable]:
   pool = futures.ProcessPoolExecutor(
       processes, multiprocessing.get_context("spawn"), _end_with_parent)
   try:
-    yield functools.partial(pool.map, chunksize=_CHUNK)
+    yield functools.partial(pool.map, chunksize=max(1, chunk))
   finally:
     pool.shutdown(cancel_futures=True)
 

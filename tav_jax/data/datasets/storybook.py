@@ -57,8 +57,9 @@ class StorybookImages(builder.Builder):
             encoding="bytes"),
         **_FEATURES}
 
-  def maker(self, split: str):
-    return functools.partial(_picture, split, self._seed, self._size)
+  def work(self, split: str, numbers: range):
+    draw = functools.partial(_picture, split, self._seed, self._size)
+    return draw, numbers
 
 
 class StorybookVideos(builder.Builder):
@@ -97,9 +98,10 @@ class StorybookVideos(builder.Builder):
             shape=(self._frames, 4), dtype=np.float32),
         **_FEATURES}
 
-  def maker(self, split: str):
-    return functools.partial(
+  def work(self, split: str, numbers: range):
+    draw = functools.partial(
         _clip, split, self._seed, self._frames, self._size)
+    return draw, numbers
 
 
 _FEATURES = {

@@ -1,0 +1,151 @@
+"""A folder of your own pictures or clips, with captions."""
+
+import functools
+import hashlib
+import json
+import os
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+import tensorflow_datasets as tfds
+
+from tav_jax.data import video
+from tav_jax.data.datasets import builder
+from tav_jax.errors import InputError
+
+_CLIPS = {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
+_EXAMPLE = '{"file_name": "cat.png", "text": "a cat on the grass"}'
+
+
+class _Row(NamedTuple):
+  where: str  # "metadata.jsonl line 3".
+  file: pathlib.Path
+  caption: str
+
+
+class CaptionedFolder(builder.Builder):
+  """Pictures or clips, in one split, `train`.
+
+  The folder has `metadata.jsonl`, one object of JSON a line, as the `datasets`
+  library's image folders have: `file_name`, relative to the folder, and the
+  caption, `text` or `caption`. A GIF is a clip. Everything is scaled until it
+  just covers the square and cropped to its centre. A record has
+
+      image    h w c, uint8, or of clips
+      video    f h w c, uint8, the first frames at that stride
+      caption  str
+  """
+
+  def __init__(
+      self,
+      *,
+      folder: str | os.PathLike,
+      data_dir: str | os.PathLike,
+      size: int,
+      frames: int,
+      stride: int,
+  ):
+    self._rows = _rows(pathlib.Path(folder).expanduser())
+    self._clips = _are_clips(self._rows)
+    self._size, self._frames, self._stride = size, frames, stride
+    shape = f"{size}px"
+    if self._clips:
+      shape = f"{frames}x{size}px-stride{stride}"
+    self.counts = {"train": len(self._rows)}
+    self.record_bytes = 3 * size**2 * (frames if self._clips else 1)
+    super().__init__(
+        data_dir=data_dir, config=f"{shape}-{_fingerprint(self._rows)}")
+
+  def features(self) -> dict[str, tfds.features.FeatureConnector]:
+    square = (self._size, self._size, 3)
+    shape = (self._frames, *square) if self._clips else square
+    return {
+        "video" if self._clips else "image": tfds.features.Tensor(
+            shape=shape, dtype=np.uint8, encoding="bytes"),
+        "caption": tfds.features.Text()}
+
+  def work(self, split: str, numbers: range):
+    read = functools.partial(_picture, self._size)
+    if self._clips:
+      read = functools.partial(_clip, self._size, self._frames, self._stride)
+    return read, self._rows[numbers.start:numbers.stop]
+
+
+def _rows(folder: pathlib.Path) -> list[_Row]:
+  """The lines of `metadata.jsonl`; blank ones are left out."""
+  path = folder / "metadata.jsonl"
+  if not path.is_file():
+    raise InputError(
+        f"{path}: no such file; expected a line like {_EXAMPLE} for each "
+        "picture or clip")
+  # Line ends only: a caption may hold other characters that end lines.
+  rows = [
+      _row(folder, f"{path} line {number}", line)
+      for number, line in enumerate(path.read_bytes().split(b"\n"), 1)
+      if line.strip()]
+  if not rows:
+    raise InputError(
+        f"{path}: no rows; expected a line like {_EXAMPLE} for each picture "
+        "or clip")
+  return rows
+
+
+def _row(folder: pathlib.Path, where: str, line: bytes) -> _Row:
+  try:
+    row = json.loads(line.decode("utf-8-sig"))
+  except ValueError as error:
+    raise InputError(
+        f"{where}: not JSON ({error}); expected {_EXAMPLE}") from error
+  if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
+    raise InputError(f"{where}: no file_name; expected {_EXAMPLE}")
+  caption = row.get("text", row.get("caption"))
+  if not isinstance(caption, str) or not caption.strip():
+    raise InputError(
+        f"{where}: no caption of {row['file_name']!r}; expected {_EXAMPLE}")
+  file = folder / row["file_name"]
+  if not file.is_file():
+    raise InputError(
+        f"{where}: {file}: no such file; expected a path relative to {folder}")
+  return _Row(where, file, caption.strip())
+
+
+def _are_clips(rows: list[_Row]) -> bool:
+  """Whether it is a folder of clips rather than of pictures."""
+  kinds = {row.file.suffix.lower() in _CLIPS: row for row in rows}
+  if len(kinds) > 1:
+    raise InputError(
+        f"{kinds[True].where}: {kinds[True].file.name} is a clip and "
+        f"{kinds[False].file.name} a picture; expected one kind in a folder")
+  return True in kinds
+
+
+def _fingerprint(rows: list[_Row]) -> str:
+  """Changes with the captions and the files."""
+  text = "\n".join(
+      f"{row.file.name} {row.file.stat().st_size} "
+      f"{row.file.stat().st_mtime_ns} {row.caption}" for row in rows)
+  return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _picture(size: int, row: _Row) -> dict:
+  try:
+    with Image.open(row.file) as image:
+      image = ImageOps.exif_transpose(image).convert("RGB")
+  except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
+    raise InputError(
+        f"{row.where}: {row.file}: cannot be read as a picture ({e}); it may "
+        "be cut short or of another kind") from e
+  image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+  return {"image": np.asarray(image), "caption": row.caption}
+
+
+def _clip(size: int, frames: int, stride: int, row: _Row) -> dict:
+  try:
+    clip = video.read(
+        row.file, start=0, stride=stride, frames=frames, width=size,
+        height=size, fit="crop")
+  except InputError as error:
+    raise InputError(f"{row.where}: {error}") from error
+  return {"video": clip.frames, "caption": row.caption}
