@@ -1,1 +1,1 @@
-"""Noise schedule, DDIM, DDPM, guidance. They see a function, never a network."""
+"""Noise schedule, samplers, guidance. They see a function, never a network."""
