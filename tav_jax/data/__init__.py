@@ -1,1 +1,1 @@
-"""Reading and writing videos, and the embedded example."""
+"""Videos, datasets and their batches, and the embedded example."""

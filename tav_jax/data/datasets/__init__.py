@@ -33,7 +33,7 @@ def storybook_images(
   Args:
     data_dir: Where datasets are kept.
     count: Pictures in `train`.
-    test_count: Pictures in `test` and in `held_out`.
+    test_count: Pictures in `test` and in `held_out`; 0 for no such splits.
     size: Height and width in pixels.
     seed: Of what is drawn.
   """
@@ -56,7 +56,7 @@ def storybook_videos(
   Args:
     data_dir: Where datasets are kept.
     count: Clips in `train`.
-    test_count: Clips in `test` and in `held_out`.
+    test_count: Clips in `test` and in `held_out`; 0 for no such splits.
     frames: Frames in a clip.
     size: Height and width in pixels.
     seed: Of what is drawn.

@@ -105,6 +105,9 @@ class Records(Sequence):
 def prepare(builder: Builder, processes: int | None = None) -> Builder:
   """Writes the dataset unless it is there.
 
+  The processes that make records import the main module, so a script that
+  calls this does it under `if __name__ == "__main__":`.
+
   Args:
     builder: The dataset; its `data_dir` says where it is.
     processes: How many make records; by default by the number of cores and
@@ -121,7 +124,8 @@ def prepare(builder: Builder, processes: int | None = None) -> Builder:
           shutil.rmtree(left)
         _write(builder, processes)
   if not builder.info.splits:
-    builder.info.read_from_directory(place)
+    with _quiet():
+      builder.info.read_from_directory(place)
   log.info("%s: %s", place, ", ".join(
       f"{split.num_examples} {name}"
       for name, split in builder.info.splits.items()))
@@ -139,8 +143,7 @@ def _write(builder: Builder, processes: int | None) -> None:
   count = sum(builder.counts.values())
   if processes is None:
     processes = min(
-        _PROCESSES, len(os.sched_getaffinity(0)),
-        count * builder.record_bytes // _WORTH)
+        _PROCESSES, os.cpu_count(), count * builder.record_bytes // _WORTH)
   log.info("%s: writing %d records", builder.data_dir, count)
   begin = time.monotonic()
   with (

@@ -142,7 +142,8 @@ def _words(drawn: scene.Scene) -> dict:
 
 
 def _counts(count: int, test_count: int) -> dict[str, int]:
-  return {"train": count, "test": test_count, "held_out": test_count}
+  counts = {"train": count, "test": test_count, "held_out": test_count}
+  return {split: n for split, n in counts.items() if n}  # TFDS reads no empty.
 
 
 def _world() -> str:
