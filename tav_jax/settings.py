@@ -1,6 +1,8 @@
 """Ranges of config values, checked before anything long begins."""
 
+import functools
 import math
+import operator
 
 from ml_collections import ConfigDict
 
@@ -37,12 +39,7 @@ _RANGES = (
 
 def check(config: ConfigDict) -> None:
   """Raises an InputError that names the first value out of range."""
-  for key, low, high in _RANGES:
-    *section, name = key.split(".")
-    value = (config[section[0]] if section else config)[name]
-    if not low <= value <= high:  # NaN fails too.
-      expected = f"{low} or more" if high == math.inf else f"{low} to {high}"
-      raise InputError(f"{key}={value}: expected {expected}")
+  _check_ranges(config, _RANGES)
   if config.sampling.start not in STARTS:
     raise InputError(
         f"sampling.start={config.sampling.start!r}: expected "
@@ -73,3 +70,41 @@ def check_for_model(
     raise InputError(
         f"sampling.steps={config.sampling.steps}: expected 1 to "
         f"{schedule.num_train_steps}, the model's timesteps")
+
+_STAGES = ("tokenizer", "autoencoder", "judge", "clip", "diffusion")
+# Of every stage that has an optimizer.
+_STAGE_RANGES = (
+    ("optimizer.batch_size", 1, math.inf),
+    ("optimizer.learning_rate", 0, 1),
+    ("optimizer.warmup_steps", 0, math.inf),
+    ("optimizer.b1", 0, _BELOW_ONE),
+    ("optimizer.b2", 0, _BELOW_ONE),
+    ("optimizer.average", 0, _BELOW_ONE),
+    ("run.steps", 1, math.inf),
+    ("run.steps_per_dispatch", 1, math.inf),
+    ("run.checkpoint_every", 1, math.inf),
+    ("run.look_every", 1, math.inf),
+)
+
+
+def check_stages(config: ConfigDict) -> None:
+  """Like `check`, for pretraining."""
+  unknown = [name for name in config.stages if name not in _STAGES]
+  if unknown or not config.stages:
+    raise InputError(
+        f"stages={config.stages!r}: expected some of {', '.join(_STAGES)}")
+  _check_ranges(config, (
+      ("seed", 0, _SEEDS), ("data.count", 1, math.inf),
+      ("data.size", 8, 4096), ("data.seed", 0, _SEEDS)))
+  for name in config.stages:
+    if name != "tokenizer":
+      _check_ranges(config, [
+          (f"{name}.{key}", low, high) for key, low, high in _STAGE_RANGES])
+
+
+def _check_ranges(config: ConfigDict, ranges) -> None:
+  for key, low, high in ranges:
+    value = functools.reduce(operator.getitem, key.split("."), config)
+    if not low <= value <= high:  # NaN fails too.
+      expected = f"{low} or more" if high == math.inf else f"{low} to {high}"
+      raise InputError(f"{key}={value}: expected {expected}")

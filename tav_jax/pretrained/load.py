@@ -75,7 +75,7 @@ def load_pretrained(
   pretrained = Pretrained(
       unet_config=dataclasses.replace(unet_config, compute=compute),
       unet_params=cast(unet_params, dtype),
-      vae=_load_vae(root / "vae", dtype),
+      vae=load_vae(root / "vae", dtype),
       text_encoder=_load_text_encoder(root / "text_encoder", dtype),
       tokenizer=load_tokenizer(root / "tokenizer"),
       schedule=configs.read_schedule(
@@ -153,7 +153,8 @@ def _initial_temporal(expected) -> dict[str, np.ndarray]:
   return initial
 
 
-def _load_vae(directory: pathlib.Path, dtype) -> VAE:
+def load_vae(directory: pathlib.Path, dtype=jnp.float32) -> VAE:
+  """Loads `vae/` of a checkpoint; raises as `load_unet`."""
   config = configs.read_vae(
       files.read_config(directory), f"{directory}/config.json")
   image = jax.ShapeDtypeStruct(

@@ -25,6 +25,7 @@ def run(
     metrics: Metrics,
     learning_rate: Callable[[int], float],
     sample: Callable[[State], None],
+    name: str = "tuning",
 ) -> State:
   """Trains to `steps` and returns the last state.
 
@@ -42,13 +43,14 @@ def run(
     metrics: Where to log.
     learning_rate: Rate of the update after a number of steps.
     sample: Renders samples of a state that has been saved.
+    name: What the progress bar says is going on.
 
   Raises:
     InputError: If the loss is no longer finite. The last checkpoint stays.
   """
   step = int(state.step)
   with tqdm.tqdm(
-      total=steps, initial=step, desc="tuning", unit="step",
+      total=steps, initial=step, desc=name, unit="step",
       dynamic_ncols=True) as bar:
     while step < steps:
       n = min(steps_per_dispatch, *(

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 import logging
 import re
+from typing import Any, NamedTuple
 
 from flax import traverse_util
 import jax
+import jax.numpy as jnp
 import optax
 
 from tav_jax.errors import InputError
@@ -101,6 +103,46 @@ def adamw(
   return optax.chain(
       optax.clip_by_global_norm(clip_norm),
       optax.adamw(rate, b1, b2, eps, weight_decay=weight_decay))
+
+
+class Averaged(NamedTuple):
+  """State of `averaged`.
+
+  Attributes:
+    inner: State of the optimizer within.
+    average: The parameters' moving average.
+    steps: Updates so far.
+  """
+
+  inner: Any
+  average: Params
+  steps: jax.Array
+
+
+def averaged(
+    optimizer: optax.GradientTransformation, decay: float
+) -> optax.GradientTransformation:
+  """An optimizer that also keeps a moving average of the parameters.
+
+  The average of an early step reaches back no further than a tenth of it, so
+  that the initial parameters are soon forgotten: the decay of update s is
+  min(decay, (1 + s) / (10 + s)).
+  """
+
+  def init(params):
+    return Averaged(
+        optimizer.init(params), jax.tree.map(jnp.copy, params),
+        jnp.zeros((), jnp.int32))
+
+  def update(grads, state, params):
+    updates, inner = optimizer.update(grads, state.inner, params)
+    keep = jnp.minimum(decay, (1 + state.steps) / (10 + state.steps))
+    average = jax.tree.map(
+        lambda old, new: old + (1 - keep) * (new - old), state.average,
+        optax.apply_updates(params, updates))
+    return updates, Averaged(inner, average, state.steps + 1)
+
+  return optax.GradientTransformation(init, update)
 
 
 def count(params: Params) -> int:

@@ -1,0 +1,11 @@
+"""The storybook world: drawn, captioned scenes with known motion.
+
+  scene    what there is to see, its caption and its labels
+  motion   the scenes of a clip
+  render   a scene's picture: place, then props and character, then style
+
+A new subject, garment, place or style is one function and one line of the table
+at the end of `subjects`, `clothes`, `places` or `styles`, plus its name in
+`scene`; a new verb is a pose in `poses`, props in `props` and a path in
+`motion`.
+"""

@@ -1,0 +1,43 @@
+"""Garments. Each is one function `(pen, colour)` on a standing character."""
+
+from tav_jax.data.storybook import body
+from tav_jax.data.storybook.pen import Colour, COLOURS, INK, mix, OUTLINE, Pen
+
+
+def hat(p: Pen, colour: Colour) -> None:
+  """A tall hat with a band."""
+  x, y = body.HEAD[0], body.HEAD[1] - 0.14
+  p.polygon([(x - 0.165, y), (x - 0.135, y - 0.2), (x + 0.135, y - 0.2),
+             (x + 0.165, y)], colour, OUTLINE)
+  p.polygon([(x - 0.16, y - 0.01), (x - 0.152, y - 0.065),
+             (x + 0.152, y - 0.065), (x + 0.16, y - 0.01)],
+            mix(colour, INK, 0.35))
+  p.oval(x, y + 0.005, 0.28, 0.046, colour, OUTLINE)
+
+
+def sunglasses(p: Pen, colour: Colour) -> None:
+  """Large, dark, rimmed in white so that they show on black."""
+  x, y = body.EYES
+  for width, ink in ((0.075, (250, 250, 250)), (0.04, colour)):
+    p.line([(x - 0.22, y - 0.02), (x + 0.21, y - 0.02)], ink, width)
+  for side in (-1, 1):
+    p.oval(x + side * 0.1, y + 0.01, 0.108, 0.098, (250, 250, 250))
+  for side in (-1, 1):
+    p.oval(x + side * 0.1, y + 0.01, 0.088, 0.078, colour)
+    middle = x + side * 0.1
+    p.line([(middle - 0.03, y + 0.02), (middle + 0.01, y - 0.03)],
+           (150, 170, 200), 0.022)
+
+
+# The function and the colour of a garment that has none in its name.
+TABLE = {
+    "hat": (hat, (126, 80, 48)),
+    "sunglasses": (sunglasses, (22, 20, 28)),
+}
+
+
+def wear(p: Pen, wearing: str) -> None:
+  """Draws a garment such as "hat" or "red hat"."""
+  *colour, garment = wearing.split()
+  draw, natural = TABLE[garment]
+  draw(p, COLOURS[colour[0]] if colour else natural)

@@ -1,0 +1,89 @@
+"""A pen that draws in coordinates of its own."""
+
+from collections.abc import Sequence
+import math
+
+import numpy as np
+from PIL import ImageDraw
+
+Colour = tuple[int, int, int]
+
+INK: Colour = (44, 36, 52)
+WHITE: Colour = (255, 255, 255)
+OUTLINE = 0.026
+"""Width of a character's outline, in heights of it."""
+
+COLOURS: dict[str, Colour] = {
+    "red": (224, 44, 44),
+    "blue": (44, 100, 232),
+    "green": (40, 170, 70),
+    "yellow": (252, 214, 40),
+}
+
+_CIRCLE = np.linspace(0, 2 * math.pi, 28, endpoint=False)
+
+
+def mix(a: Colour, b: Colour, t: float) -> Colour:
+  """From a (t = 0) to b (t = 1)."""
+  return tuple(round(p + (q - p) * t) for p, q in zip(a, b, strict=True))
+
+
+class Pen:
+  """Draws in local units, mapped affinely onto a canvas.
+
+  Every width and radius is in local units too.
+  """
+
+  def __init__(self, draw: ImageDraw.ImageDraw, matrix: np.ndarray, unit):
+    self._draw, self._matrix, self._unit = draw, matrix, unit
+
+  @classmethod
+  def whole(cls, draw: ImageDraw.ImageDraw, size: int) -> "Pen":
+    """A pen whose unit is the whole canvas."""
+    return cls(draw, np.array([[size, 0, 0], [0, size, 0]], float), size)
+
+  def at(self, x, y, scale=1.0, turn=0.0, flip=1) -> "Pen":
+    """A pen with its origin there, scaled, turned (radians), mirrored."""
+    c, s = math.cos(turn) * scale, math.sin(turn) * scale
+    local = np.array([[c * flip, -s * flip, x], [s, c, y], [0, 0, 1]])
+    return Pen(self._draw, self._matrix @ local, self._unit * scale)
+
+  def polygon(self, points, fill: Colour, outline=0.0) -> None:
+    """A filled polygon, inked if `outline` (a width) is given."""
+    mapped = self._map(points)
+    self._draw.polygon(mapped, fill=fill)
+    if outline:
+      self._draw.line(
+          [*mapped, *mapped[:2]], fill=INK, width=self._width(outline),
+          joint="curve")
+
+  def oval(self, x, y, rx, ry, fill: Colour, outline=0.0, turn=0.0) -> None:
+    """A filled ellipse; the outline lies around it."""
+    if outline:
+      self.oval(x, y, rx + outline, ry + outline, INK, turn=turn)
+    px, py = rx * np.cos(_CIRCLE), ry * np.sin(_CIRCLE)
+    c, s = math.cos(turn), math.sin(turn)
+    self._draw.polygon(
+        self._map(np.stack([x + c * px - s * py, y + s * px + c * py], 1)),
+        fill=fill)
+
+  def line(self, points, fill: Colour, width) -> None:
+    """A polyline with round ends."""
+    mapped, radius = self._map(points), width * self._unit / 2
+    self._draw.line(
+        mapped, fill=fill, width=self._width(width), joint="curve")
+    for x, y in (mapped[0], mapped[-1]):
+      self._draw.ellipse(
+          [x - radius, y - radius, x + radius, y + radius], fill=fill)
+
+  def limb(self, points, fill: Colour, width, outline=OUTLINE) -> None:
+    """A polyline with an outline."""
+    self.line(points, INK, width + 2 * outline)
+    self.line(points, fill, width)
+
+  def _map(self, points: Sequence) -> list[tuple[float, float]]:
+    mapped = np.asarray(points, float) @ self._matrix[:, :2].T
+    return [tuple(p) for p in (mapped + self._matrix[:, 2]).tolist()]
+
+  def _width(self, width: float) -> int:
+    return max(1, round(width * self._unit))

@@ -1,0 +1,34 @@
+"""A scene's picture."""
+
+from jaxtyping import UInt8
+import numpy as np
+from PIL import Image, ImageDraw
+
+from tav_jax.data.storybook import clothes, places, poses, props, styles
+from tav_jax.data.storybook.pen import COLOURS, Pen
+from tav_jax.data.storybook.scene import Scene
+from tav_jax.data.storybook.subjects import TABLE as SUBJECTS
+
+_FINER = 3  # Canvas pixels a picture's pixel, along each side.
+
+
+def render(scene: Scene, size: int = 64) -> UInt8[np.ndarray, "size size 3"]:
+  """Draws a scene, `size` pixels high and wide."""
+  canvas = Image.new("RGB", (_FINER * size, _FINER * size))
+  places.draw(canvas, scene)
+  _character(Pen.whole(ImageDraw.Draw(canvas), _FINER * size), scene)
+  return styles.apply(canvas, scene.style, size)
+
+
+def _character(p: Pen, scene: Scene) -> None:
+  """The subject with what it wears and what its verb brings."""
+  pose = poses.POSES[scene.verb](scene.phase)
+  subject = SUBJECTS[scene.subject]
+  ground = p.at(scene.x, scene.y, scene.scale, flip=scene.facing)
+  behind, before = props.TABLE[scene.verb]
+  behind(ground, scene.phase, pose.lift)
+  body = ground.at(0, -pose.lift, subject.height, pose.lean)
+  subject.draw(body, pose, COLOURS.get(scene.colour, subject.natural))
+  if scene.wearing:
+    clothes.wear(body, scene.wearing)
+  before(ground, scene.phase, pose.lift)

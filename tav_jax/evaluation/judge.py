@@ -1,0 +1,98 @@
+"""A judge that needs no person: it tells what a picture shows.
+
+A classifier trained on drawings, whose labels are known. On samples of a model
+it counts how often a picture shows what its caption says.
+"""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import functools
+import json
+import pathlib
+
+import jax
+from jaxtyping import Float
+import numpy as np
+from safetensors import numpy as safetensors
+
+from tav_jax.data import video
+from tav_jax.data.storybook.scene import GROUPS
+from tav_jax.errors import InputError
+from tav_jax.models.classifier import Classifier, ClassifierConfig
+from tav_jax.pretrained import names, pipeline
+from tav_jax.types import Array, Params
+
+_AT_A_TIME = 64
+_WEIGHTS = "model.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Judge:
+  """A trained classifier of the drawn world's groups."""
+
+  config: ClassifierConfig
+  params: Params
+
+  def __call__(self, images: Float[Array, "b h w c"]) -> dict[str, np.ndarray]:
+    """The most likely value's index of every group, of images in [-1, 1]."""
+    parts = [
+        _classify(self.config, self.params, images[i:i + _AT_A_TIME])
+        for i in range(0, len(images), _AT_A_TIME)]
+    return {
+        name: np.concatenate([np.argmax(part[name], -1) for part in parts])
+        for name in parts[0]}
+
+  def accuracy(
+      self, images: np.ndarray, labels: Sequence[Mapping[str, int]]
+  ) -> dict[str, float]:
+    """Share of pictures (uint8 `b h w c`) that show their label, by group."""
+    shown = self(video.to_model(images))
+    return {
+        name: float(np.mean(
+            values == np.array([label[name] for label in labels])))
+        for name, values in shown.items()}
+
+
+def configuration(channels: tuple[int, ...]) -> ClassifierConfig:
+  """One head for each group of the drawn world."""
+  return ClassifierConfig(
+      tuple((name, len(values)) for name, values in GROUPS.items()), channels)
+
+
+def labels(record: Mapping) -> dict[str, int]:
+  """Those of a record of `datasets.StorybookImages`, by group."""
+  return dict(zip(GROUPS, map(int, record["labels"]), strict=True))
+
+
+def save(directory: pathlib.Path, judge: Judge) -> None:
+  """Writes `config.json` and float16 weights."""
+  pipeline.write_part(
+      directory, _WEIGHTS, judge.params,
+      {"groups": GROUPS, "channels": judge.config.channels})
+
+
+def load(directory: pathlib.Path) -> Judge:
+  """Reads what `save` wrote.
+
+  Raises:
+    InputError: If it is not there, or is a judge of another world.
+  """
+  try:
+    values = json.loads((directory / "config.json").read_text())
+    arrays = safetensors.load_file(directory / _WEIGHTS)
+  except (OSError, ValueError) as error:
+    raise InputError(
+        f"{directory}: no judge can be read there ({error}); train one with "
+        "the stage 'judge' of tav_jax.pretrain") from error
+  if values["groups"] != {k: list(v) for k, v in GROUPS.items()}:
+    raise InputError(
+        f"{directory}: this judge tells other groups than those of "
+        "data/storybook/scene.py; train one anew")
+  params = jax.tree.map(
+      lambda x: x.astype(np.float32), names.read_torch_names(arrays))
+  return Judge(configuration(tuple(values["channels"])), params)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _classify(config, params, images: Array):
+  return Classifier(config).apply({"params": params}, images)

@@ -1,0 +1,74 @@
+r"""Trains a latent text-to-image model from nothing, stage by stage.
+
+  python -m tav_jax.pretrain --config=configs/pretrain_storybook.py \
+      --workdir=runs/pretrain
+
+The same command goes on where it was interrupted. `WORKDIR/model` is the
+checkpoint, written anew at every look at a stage; diffusers loads it too.
+"""
+
+import logging
+import pathlib
+
+from ml_collections import ConfigDict
+
+from tav_jax import cli, settings
+from tav_jax.clock import Clock
+from tav_jax.pretraining import autoencoder, clip, diffusion, judge
+from tav_jax.pretraining import pictures as pictures_lib
+from tav_jax.pretraining import tokenizer as tokenizer_lib
+
+log = logging.getLogger("tav_jax.pretrain")  # Not "__main__".
+
+
+def main(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Runs the stages that `config.stages` names, in that order."""
+  settings.check_stages(config)
+  clock = Clock()
+  with clock("data"):
+    pictures = pictures_lib.load(config.data, workdir)
+  for name in config.stages:
+    with clock(name):
+      _run(name, config, workdir, pictures)
+  log.info("%s", clock)
+
+
+def _run(name, config, workdir, pictures) -> None:
+  if name == "tokenizer":
+    _tokenizer(config, workdir, pictures)
+    return
+  section = _stage(config, name)
+  if name == "autoencoder":
+    autoencoder.train(workdir, section, pictures)
+  elif name == "clip":
+    clip.train(workdir, section, pictures, _tokenizer(
+        config, workdir, pictures))
+  elif name == "judge":
+    judge.train(workdir, section, pictures)
+  elif section.model.latent:
+    diffusion.train_latent(workdir, section, pictures, _tokenizer(
+        config, workdir, pictures))
+  else:
+    diffusion.train_pixels(workdir, section, pictures)
+
+
+def _stage(config: ConfigDict, name: str) -> ConfigDict:
+  """What defines a stage: its own section, the data and the seed."""
+  return ConfigDict(
+      config[name].to_dict()
+      | {"seed": config.seed, "data": config.data.to_dict()})
+
+
+def _tokenizer(config, workdir, pictures):
+  """Learns the tokenizer, or reads it if it is there."""
+  source = pictures.splits["train"]
+  captions = (
+      source[i]["caption"]
+      for i in range(min(len(source), config.tokenizer.captions)))
+  return tokenizer_lib.train(
+      workdir / "model/tokenizer", captions, config.tokenizer.vocab_size,
+      config.tokenizer.positions)
+
+
+if __name__ == "__main__":
+  cli.run(main)

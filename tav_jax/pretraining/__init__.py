@@ -1,0 +1,1 @@
+"""Training the parts of a latent diffusion model from nothing, in stages."""

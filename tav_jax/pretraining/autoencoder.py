@@ -1,0 +1,126 @@
+r"""The autoencoder stage of latent diffusion (arXiv 2112.10752, Sec. 3.1).
+
+  L = E |x - D(z)| + 2 E (x - D(z))^2 + w KL(q(z|x) || N(0, 1))          (1)
+
+per pixel and per latent number, with z drawn from q(z|x) = N(mean,
+exp(logvar)). The log variance starts low: at its usual start the decoder learns
+to live without z before z carries anything.
+"""
+
+import dataclasses
+import functools
+import logging
+import pathlib
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+from ml_collections import ConfigDict
+import numpy as np
+
+from tav_jax.data import video
+from tav_jax.models.vae import AutoencoderKL, VAEConfig
+from tav_jax.pretrained import pipeline
+from tav_jax.pretrained.parts import VAE
+from tav_jax.pretraining import pictures as pictures_lib
+from tav_jax.pretraining import stage
+from tav_jax.types import Array, Params
+
+log = logging.getLogger(__name__)
+
+_FIRST_LOGVAR = -6.0
+_SHOWN = 16
+_MEASURED = 256
+
+
+def train(
+    workdir: pathlib.Path, config: ConfigDict, pictures: pictures_lib.Pictures
+) -> None:
+  """Trains and exports to `workdir`/model/vae.
+
+  Args:
+    workdir: Directory of the whole run.
+    config: `seed`, `data`, `model`, `optimizer`, `run` of the stage.
+    pictures: What to train on.
+  """
+  vae = VAEConfig(
+      **config.model.to_dict(), sample_size=config.data.size,
+      attention_block=0)
+  measured = pictures_lib.pixels(pictures.first("test", _MEASURED))
+
+  def look(look: stage.Look):
+    decoded = np.concatenate([
+        np.asarray(_round_trip(vae, look.params, part))
+        for part in np.split(measured, len(measured) // 16)])
+    look.scalars({"psnr_db": psnr(measured, decoded)})
+    log.info("autoencoder: PSNR %.2f dB on pictures not trained on",
+             psnr(measured, decoded))
+    pairs = np.stack([measured, decoded], 1)[:_SHOWN].reshape(
+        -1, *measured.shape[1:])
+    stage.save_sheet(
+        look.directory / "sheet.png", ["original", "decoded"] * _SHOWN,
+        video.to_pixels(pairs))
+    scaled = dataclasses.replace(
+        vae, scaling_factor=scaling_factor(vae, look.params, measured))
+    pipeline.write_vae(workdir / "model", scaled, look.params)
+
+  stage.train(
+      "autoencoder", workdir, config, init(vae, config.seed), loss(
+          vae, config.loss.kl_weight),
+      lambda start: pictures.batches(
+          config.optimizer.batch_size, config.seed, start, _image), look)
+
+
+def _image(record, rng):
+  del rng
+  return {"image": video.to_model(record["image"])}
+
+
+def init(vae: VAEConfig, seed: int) -> Params:
+  """Initial parameters, with a low log variance."""
+  image = jnp.zeros((1, vae.factor, vae.factor, vae.in_channels))
+  params = jax.jit(AutoencoderKL(vae).init)(jax.random.key(seed), image)
+  params = params["params"]
+  bias = params["quant_conv"]["bias"]
+  params["quant_conv"]["bias"] = bias.at[vae.latent_channels:].set(
+      _FIRST_LOGVAR)
+  return params
+
+
+def loss(vae: VAEConfig, kl_weight: float):
+  """Eq. (1) as a loss of `training.step`."""
+  net = AutoencoderKL(vae)
+
+  def loss(params, frozen, batch, key):
+    del frozen
+    apply = lambda method, x: net.apply({"params": params}, x, method=method)
+    mean, logvar = apply("encode", batch["image"])
+    noise = jax.random.normal(key, mean.shape)
+    decoded = apply("decode", mean + jnp.exp(0.5 * logvar) * noise)
+    error = decoded - batch["image"]
+    kl = 0.5 * jnp.mean(mean**2 + jnp.exp(logvar) - 1 - logvar)
+    return (jnp.mean(jnp.abs(error)) + 2 * jnp.mean(error**2)
+            + kl_weight * kl)
+
+  return loss
+
+
+def scaling_factor(
+    vae: VAEConfig, params: Params, images: Float[Array, "b h w c"]
+) -> float:
+  """One over the latents' standard deviation (arXiv 2112.10752, App. G)."""
+  whole = VAE(dataclasses.replace(vae, scaling_factor=1.0), params)
+  return round(float(1 / jnp.std(whole.encode(images[None])[0])), 5)
+
+
+def psnr(
+    images: Float[Array, "b h w c"], decoded: Float[Array, "b h w c"]
+) -> float:
+  """Mean over pictures in [-1, 1] of the signal-to-noise ratio, in dB."""
+  error = np.mean((decoded.clip(-1, 1) - images) ** 2, axis=(1, 2, 3))
+  return float(np.mean(10 * np.log10(4 / error)))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _round_trip(vae, params, images):
+  return AutoencoderKL(vae).apply({"params": params}, images)

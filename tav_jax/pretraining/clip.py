@@ -1,0 +1,111 @@
+"""The CLIP stage: image and text towers, contrastively (arXiv 2103.00020)."""
+
+import logging
+import pathlib
+
+import jax
+from ml_collections import ConfigDict
+import numpy as np
+
+from tav_jax.models.clip import (
+  CLIP,
+  CLIPConfig,
+  CLIPTextConfig,
+  CLIPVisionConfig,
+)
+from tav_jax.pretrained import clip as pretrained_clip
+from tav_jax.pretrained.clip_config import Preprocessing
+from tav_jax.pretrained.parts import token_ids
+from tav_jax.pretraining import pictures as pictures_lib
+from tav_jax.pretraining import stage
+from tav_jax.training import contrastive
+
+log = logging.getLogger(__name__)
+
+_MEASURED = 256
+# Token and position embeddings of this size are left sooner than CLIP's own
+# 0.02 and 0.01, with which a short training spends most of its time.
+_TOKEN_SCALE, _POSITION_SCALE = 10.0, 5.0
+
+
+def train(
+    workdir: pathlib.Path, config: ConfigDict,
+    pictures: pictures_lib.Pictures, tokenizer,
+) -> None:
+  """Trains and exports to `workdir`/model/clip.
+
+  Args:
+    workdir: Directory of the whole run.
+    config: `seed`, `data`, `model`, `optimizer`, `run` of the stage.
+    pictures: What to train on.
+    tokenizer: Of the captions.
+  """
+  clip = configuration(config.model, config.data.size, tokenizer)
+  positions = clip.text.positions
+  records = pictures.first("test", _MEASURED)
+  measured = (
+      pictures_lib.pixels(records),
+      token_ids(tokenizer, positions, [r["caption"] for r in records])[0])
+
+  def example(record, rng):
+    caption = pictures_lib.training_caption(record, rng)
+    return {"image": record["image"].astype(np.float32) / 127.5 - 1,
+            "tokens": token_ids(tokenizer, positions, [caption])[0][0]}
+
+  def look(look: stage.Look):
+    image, text, _ = jax.jit(CLIP(clip).apply)(
+        {"params": look.params}, *measured)
+    by_image, by_text = map(float, contrastive.retrieval(image, text))
+    look.scalars({"top1_by_image": by_image, "top1_by_text": by_text})
+    log.info(
+        "clip: of %d test pairs %.0f %% of images find their text, %.0f %% of "
+        "texts their image", len(image), 100 * by_image, 100 * by_text)
+    half = (0.5,) * 3
+    size = config.data.size
+    pretrained_clip.export_clip(
+        workdir / "model/clip", clip, look.params, tokenizer,
+        Preprocessing(size, size, half, half), np.float16)
+
+  stage.train(
+      "clip", workdir, config, init(clip, config.seed), loss(clip),
+      lambda start: pictures.batches(
+          config.optimizer.batch_size, config.seed, start, example), look)
+
+
+def configuration(model: ConfigDict, size: int, tokenizer) -> CLIPConfig:
+  """Both towers, for pictures of that size and that tokenizer."""
+  tower = dict(
+      width=model.width, mlp_width=4 * model.width, layers=model.layers,
+      heads=model.heads)
+  return CLIPConfig(
+      text=CLIPTextConfig(
+          **tower, vocab_size=len(tokenizer),
+          positions=tokenizer.model_max_length),
+      vision=CLIPVisionConfig(
+          **tower, image_size=size, patch_size=model.patch_size),
+      embed_width=model.embed_width, eos_token=tokenizer.eos_token_id)
+
+
+def init(clip: CLIPConfig, seed: int):
+  """Initial parameters."""
+  size = clip.vision.image_size
+  params = jax.jit(CLIP(clip).init)(
+      jax.random.key(seed), np.zeros((1, size, size, 3), np.float32),
+      np.zeros((1, clip.text.positions), np.int32))["params"]
+  embeddings = params["text_model"]["embeddings"]
+  for name, scale in (("token_embedding", _TOKEN_SCALE),
+                      ("position_embedding", _POSITION_SCALE)):
+    embeddings[name]["embedding"] *= scale
+  return params
+
+
+def loss(clip: CLIPConfig):
+  """The contrastive loss as a loss of `training.step`."""
+  net = CLIP(clip)
+
+  def loss(params, frozen, batch, key):
+    del frozen, key
+    return contrastive.contrastive_loss(
+        *net.apply({"params": params}, batch["image"], batch["tokens"]))
+
+  return loss

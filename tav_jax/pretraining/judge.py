@@ -1,0 +1,75 @@
+"""The judge stage: a classifier of drawings (see `evaluation.judge`)."""
+
+import logging
+import pathlib
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+import optax
+
+from tav_jax.data.storybook.scene import GROUPS
+from tav_jax.evaluation import judge
+from tav_jax.models.classifier import Classifier, ClassifierConfig
+from tav_jax.pretraining import stage
+from tav_jax.pretraining.pictures import Pictures
+
+log = logging.getLogger(__name__)
+
+_MEASURED = 1024
+
+
+def train(
+    workdir: pathlib.Path, config: ConfigDict, pictures: Pictures
+) -> None:
+  """Trains and exports to `workdir`/model/judge.
+
+  Args:
+    workdir: Directory of the whole run.
+    config: `seed`, `data`, `model`, `optimizer`, `run` of the stage.
+    pictures: Drawn pictures with labels.
+  """
+  classifier = judge.configuration(tuple(config.model.channels))
+  splits = {
+      name: pictures.first(name, _MEASURED) for name in ("test", "held_out")}
+
+  def look(look: stage.Look):
+    trained = judge.Judge(classifier, look.params)
+    for name, records in splits.items():
+      accuracy = trained.accuracy(
+          np.stack([r["image"] for r in records]),
+          [judge.labels(r) for r in records])
+      look.scalars({f"{name}/{k}": v for k, v in accuracy.items()})
+      log.info("judge: %s drawings: %s", name, ", ".join(
+          f"{k} {100 * v:.1f} %" for k, v in accuracy.items()))
+    judge.save(workdir / "model/judge", trained)
+
+  stage.train(
+      "judge", workdir, config,
+      jax.jit(Classifier(classifier).init)(
+          jax.random.key(config.seed), jnp.zeros((1, 64, 64, 3)))["params"],
+      loss(classifier),
+      lambda start: pictures.batches(
+          config.optimizer.batch_size, config.seed, start, _example), look)
+
+
+def _example(record, rng):
+  del rng
+  return {"image": record["image"].astype(np.float32) / 127.5 - 1,
+          "labels": record["labels"]}
+
+
+def loss(classifier: ClassifierConfig):
+  """Cross entropy, summed over the groups, as a loss of `training.step`."""
+  net = Classifier(classifier)
+
+  def loss(params, frozen, batch, key):
+    del frozen, key
+    logits = net.apply({"params": params}, batch["image"])
+    return sum(
+        optax.softmax_cross_entropy_with_integer_labels(
+            logits[name], batch["labels"][:, i]).mean()
+        for i, name in enumerate(GROUPS))
+
+  return loss

@@ -1,0 +1,84 @@
+"""Pictures encoded once, so that the diffusion stage need not encode them."""
+
+import hashlib
+import json
+import logging
+import pathlib
+
+import numpy as np
+import tqdm
+
+from tav_jax.data import video
+from tav_jax.pretrained.parts import VAE
+from tav_jax.pretraining.pictures import Pictures
+
+log = logging.getLogger(__name__)
+
+_AT_A_TIME = 64
+
+
+class Encoded:
+  """Records without their pictures, with `mean` and `std` of the latents.
+
+  Both `h w c`, float16, in the diffusion model's units.
+  """
+
+  def __init__(self, records, mean: np.ndarray, std: np.ndarray):
+    self._records, self._mean, self._std = records, mean, std
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __getitem__(self, i: int) -> dict:
+    record = dict(self._records[i])
+    del record["image"]
+    return record | {"mean": self._mean[i], "std": self._std[i]}
+
+
+def encode(
+    pictures: Pictures, vae: VAE, weights: pathlib.Path,
+    directory: pathlib.Path,
+) -> Pictures:
+  """The training split, encoded; kept in `directory`.
+
+  Args:
+    pictures: What to encode.
+    vae: The autoencoder.
+    weights: Its file; other weights are encoded anew.
+    directory: Where `mean.npy` and `std.npy` (memory-mapped) are kept.
+  """
+  source = pictures.splits["train"]
+  made_of = {
+      "autoencoder": hashlib.sha256(weights.read_bytes()).hexdigest(),
+      "count": len(source)}
+  note = directory / "made_of.json"
+  if not note.exists() or json.loads(note.read_text()) != made_of:
+    note.unlink(missing_ok=True)
+    _encode(source, vae, directory)
+    note.write_text(json.dumps(made_of) + "\n")
+  mean, std = (
+      np.load(directory / f"{name}.npy", mmap_mode="r")
+      for name in ("mean", "std"))
+  return Pictures(pictures.splits | {"train": Encoded(source, mean, std)})
+
+
+def _encode(source, vae: VAE, directory: pathlib.Path) -> None:
+  directory.mkdir(parents=True, exist_ok=True)
+  count, config = len(source), vae.config
+  size = source[0]["image"].shape[0] // config.factor
+  shape = (count, size, size, config.latent_channels)
+  mean, std = (
+      np.lib.format.open_memmap(
+          directory / f"{name}.npy", "w+", np.float16, shape)
+      for name in ("mean", "std"))
+  for i in tqdm.tqdm(
+      range(0, count, _AT_A_TIME), desc="encoding", unit_scale=_AT_A_TIME,
+      unit="picture", leave=False, dynamic_ncols=True):
+    stop = min(i + _AT_A_TIME, count)
+    images = np.stack([source[k]["image"] for k in range(i, stop)])
+    for array, values in zip(
+        (mean, std), vae.encode(video.to_model(images)[None]), strict=True):
+      array[i:stop] = values[0]
+  mean.flush()
+  std.flush()
+  log.info("encoded %d pictures to %s", count, "x".join(map(str, shape[1:])))

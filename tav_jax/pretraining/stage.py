@@ -1,0 +1,137 @@
+"""What the training stages share: optimizer, average, loop, checkpoints.
+
+A stage is a loss, initial parameters, batches and a look at the result. It
+lives in a directory of its own, laid out like every run's:
+
+  WORKDIR/autoencoder/  config.json  checkpoints/  samples/  metrics.jsonl
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+import itertools
+import logging
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+import numpy as np
+from PIL import Image
+
+from tav_jax import parallel
+from tav_jax import workdir as workdirs
+from tav_jax.data import sheet
+from tav_jax.training import loop, optim, step
+from tav_jax.training.checkpoint import Checkpoints
+from tav_jax.training.metrics import Metrics
+from tav_jax.types import Params
+
+log = logging.getLogger(__name__)
+
+
+class Look(NamedTuple):
+  """What a stage hands to its `look` at the averaged parameters.
+
+  Attributes:
+    params: The averaged parameters.
+    step: Steps taken.
+    directory: Where pictures go.
+    scalars: Logs named numbers.
+  """
+
+  params: Params
+  step: int
+  directory: pathlib.Path
+  scalars: Callable[[dict[str, float]], None]
+
+
+def train(
+    name: str,
+    workdir: pathlib.Path,
+    config: ConfigDict,
+    params: Params,
+    loss: step.Loss,
+    batches: Callable[[int], Iterator[Any]],
+    look: Callable[[Look], None],
+) -> Params:
+  """Trains a stage to its last step, going on where it was left.
+
+  Args:
+    name: The stage; also its directory's name.
+    workdir: The directory of the whole run.
+    config: `seed` and the stage's sections `optimizer` and `run`, and whatever
+      else defines it.
+    params: Initial parameters.
+    loss: As for `training.step.make_step`; its frozen tree is empty.
+    batches: Yields batches of host arrays from the given one on.
+    look: Called every `run.look_every` steps and after the last.
+
+  Returns:
+    The averaged parameters.
+
+  Raises:
+    InputError: If the directory is of another config or the loss diverges.
+  """
+  directory = workdir / name
+  workdirs.check(directory, config)
+  workdirs.write_config(directory, config)
+  mesh = parallel.mesh()
+  run, chosen = config.run, dict(config.optimizer)
+  size = chosen.pop("batch_size")
+  parallel.check_batch_size(mesh, f"{name}.optimizer.batch_size", size)
+  decay = chosen.pop("average")
+  rate = optim.learning_rate(
+      "constant", chosen.pop("learning_rate"), chosen.pop("warmup_steps"),
+      run.steps)
+  optimizer = optim.averaged(optim.adamw(rate, **chosen), decay)
+
+  checkpoints = Checkpoints(directory / "checkpoints")
+  state = parallel.replicate(mesh, step.init(params, optimizer, config.seed))
+  if checkpoints.latest is not None:
+    state = checkpoints.restore(state)
+    log.info("%s: going on at step %d", name, state.step)
+  log.info(
+      "%s: %.2f M parameters, %d steps of %d", name, optim.count(params) / 1e6,
+      run.steps, size)
+  begun = int(state.step)
+  metrics = Metrics(directory, begun)
+  looked = directory / "looked"  # Holds the step of the last look.
+  take = jax.jit(step.make_step(loss, optimizer), donate_argnums=0)
+  incoming = batches(begun)
+
+  def take_steps(state, n):
+    taken = []
+    for batch in itertools.islice(incoming, n):
+      state, values = take(state, {}, parallel.split_batch(mesh, batch))
+      taken.append(values)
+    return state, {k: [float(x[k]) for x in taken] for k in taken[0]}
+
+  def sample(state):
+    at = int(state.step)
+    look(Look(
+        state.optimizer.average, at, workdirs.samples(directory, at),
+        lambda values: metrics.scalars(at, values)))
+    looked.write_text(f"{at}\n")
+
+  if begun and (begun % run.look_every == 0 or begun == run.steps) and not (
+      looked.exists() and int(looked.read_text()) == begun):
+    sample(state)  # The run was killed before it came to that.
+  state = loop.run(
+      take_steps, state, name=name, steps=run.steps,
+      steps_per_dispatch=run.steps_per_dispatch,
+      checkpoint_every=run.checkpoint_every, sample_every=run.look_every,
+      checkpoints=checkpoints, metrics=metrics, learning_rate=rate,
+      sample=sample)
+  metrics.close()
+  checkpoints.close()
+  return state.optimizer.average
+
+
+def save_sheet(
+    path: pathlib.Path, labels: Sequence[str], pictures: np.ndarray,
+) -> None:
+  """Writes uint8 pictures `b h w c` in rows of eight, labelled below."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  cells = [
+      (label, picture[None])
+      for label, picture in zip(labels, pictures, strict=True)]
+  Image.fromarray(sheet.moving(cells, across=8)[0]).save(path)

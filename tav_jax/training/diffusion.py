@@ -1,0 +1,73 @@
+r"""The loss of diffusion models: DDPM in pixels, or latent diffusion with text.
+
+DDPM (arXiv 2006.11239, Eq. 14) with the loss of each timestep weighted
+(arXiv 2303.09556, Eq. 6; gamma = infinity is no weighting):
+
+  L = E_t w_t || target(x_0, eps, t) - network(x_t, t, text) ||^2        (1)
+  w_t = min(SNR_t, gamma) / SNR_t        for eps,                        (2)
+  w_t = min(SNR_t, gamma) / (SNR_t + 1)  for v,   SNR_t = abar_t / (1 - abar_t)
+
+The timesteps of a batch are stratified: example i of B has
+t = T (i + u) / B, u uniform in [0, 1) (arXiv 2107.00630, App. I.1).
+
+x_0 is a picture in [-1, 1], or its latents (arXiv 2112.10752, Eq. 2); the text
+encoder then trains with the network, and empty captions make guidance possible
+(arXiv 2207.12598, Alg. 1).
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
+from tav_jax.models.unet import UNet3D, UNetConfig
+from tav_jax.sampling.schedule import Schedule
+from tav_jax.types import Timesteps
+
+
+def stratified(key: jax.Array, batch: int, steps: int) -> Timesteps:
+  """One timestep for each example of a batch, evenly over all."""
+  where = (jnp.arange(batch) + jax.random.uniform(key, (batch,))) / batch
+  return jnp.minimum((where * steps).astype(jnp.int32), steps - 1)
+
+
+def min_snr_weights(schedule: Schedule, gamma: float) -> np.ndarray:
+  """w_t of Eq. (2) for every timestep, divided by their mean."""
+  abar = schedule.alphas_cumprod
+  snr = abar / (1 - abar)
+  whole = snr if schedule.prediction == "epsilon" else snr + 1
+  weights = np.minimum(snr, gamma) / whole
+  return weights / weights.mean()
+
+
+def loss(
+    unet: UNetConfig, text: CLIPTextConfig | None, schedule: Schedule,
+    gamma: float,
+):
+  """Eq. (1) as a loss of `training.step`.
+
+  Parameters are `{"unet": ..., "text": ...}`; a batch has `mean` and `std` of
+  the latents, `b h w c` (or pixels, with std 0), and `tokens` `b l`.
+  """
+  network = UNet3D(unet)
+  weights = min_snr_weights(schedule, gamma)
+
+  def loss(params, frozen, batch, key):
+    del frozen
+    posterior, noise, timestep = jax.random.split(key, 3)
+    mean, std = (batch[k].astype(jnp.float32) for k in ("mean", "std"))
+    x0 = mean + std * jax.random.normal(posterior, mean.shape)
+    noise = jax.random.normal(noise, mean.shape)
+    timesteps = stratified(
+        timestep, mean.shape[0], schedule.num_train_steps)
+    embeds = None if text is None else CLIPTextModel(text).apply(
+        {"params": params["text"]}, batch["tokens"])
+    noisy = schedule.add_noise(x0, noise, timesteps)
+    # A picture is a video of one frame.
+    prediction = network.apply(
+        {"params": params["unet"]}, noisy[:, None], timesteps, embeds)[:, 0]
+    target = schedule.target(x0, noise, timesteps)
+    error = jnp.mean((prediction - target) ** 2, axis=(1, 2, 3))
+    return jnp.mean(jnp.asarray(weights, jnp.float32)[timesteps] * error)
+
+  return loss
