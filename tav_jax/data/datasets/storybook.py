@@ -88,7 +88,8 @@ class StorybookVideos(builder.Builder):
     self._frames, self._size, self._seed = frames, size, seed
     super().__init__(
         data_dir=data_dir,
-        config=f"{frames}x{size}px-{count}-{test_count}-seed{seed}-{_world()}")
+        config=f"{frames}x{size}px-{count}-{test_count}-seed{seed}-"
+        + _world(frames))
 
   def features(self) -> dict[str, tfds.features.FeatureConnector]:
     return {
@@ -148,11 +149,13 @@ def _counts(count: int, test_count: int) -> dict[str, int]:
 
 
 @functools.cache
-def _world() -> str:
+def _world(frames: int = 1) -> str:
   """Changes with what is drawn, so that no stale picture is read."""
   drawn = [_scene("test", 0, number) for number in range(_SAMPLED)]
   digest = hashlib.sha256()
   for some in drawn:
     digest.update(repr(some).encode())
     digest.update(render(some, 32).tobytes())
+    if frames > 1:
+      digest.update(repr(video(some, frames)).encode())
   return digest.hexdigest()[:8]
