@@ -81,7 +81,7 @@ class Pen:
     self.line(points, INK, width + 2 * outline)
     self.line(points, fill, width)
 
-  def _map(self, points: Sequence) -> list[tuple[float, float]]:
+  def _map(self, points: Sequence | np.ndarray) -> list[tuple[float, float]]:
     mapped = np.asarray(points, float) @ self._matrix[:, :2].T
     return [tuple(p) for p in (mapped + self._matrix[:, 2]).tolist()]
 
