@@ -38,7 +38,8 @@ def get_config() -> ConfigDict:
   config.autoencoder.loss.kl_weight = 1e-4
 
   config.judge = stage(
-      steps=3000, batch_size=64, learning_rate=1e-3, average=0.99)
+      steps=2000, batch_size=64, learning_rate=2e-3, average=0.99)
+  config.judge.run.look_every = 250
   config.judge.model = ConfigDict()
   config.judge.model.channels = (32, 64, 128, 128)
 

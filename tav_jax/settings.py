@@ -102,6 +102,13 @@ def check_stages(config: ConfigDict) -> None:
           (f"{name}.{key}", low, high) for key, low, high in _STAGE_RANGES])
 
 
+def check_evaluation(config: ConfigDict) -> None:
+  """Like `check`, for evaluation."""
+  _check_ranges(config, (
+      ("seed", 0, _SEEDS), ("prompts", 1, math.inf), ("sheet", 1, math.inf),
+      ("sampling.guidance", 0, 100), ("sampling.steps", 1, 1000)))
+
+
 def _check_ranges(config: ConfigDict, ranges) -> None:
   for key, low, high in ranges:
     value = functools.reduce(operator.getitem, key.split("."), config)

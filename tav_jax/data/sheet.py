@@ -62,6 +62,16 @@ def moving(videos: Sequence[Labelled], across: int = 4) -> np.ndarray:
   return np.stack(frames)
 
 
+def grid(
+    labels: Sequence[str], pictures: np.ndarray, across: int = 8
+) -> Image.Image:
+  """Pictures (uint8 `b h w c`) in rows, each with its label below."""
+  cells = [
+      (label, picture[None])
+      for label, picture in zip(labels, pictures, strict=True)]
+  return Image.fromarray(moving(cells, across)[0])
+
+
 def _zoom(videos: Sequence[Labelled], least: int) -> int:
   """Enlargement that makes the shorter side at least that many pixels."""
   return max(1, -(-least // min(videos[0][1].shape[1:3])))

@@ -59,6 +59,12 @@ def configuration(channels: tuple[int, ...]) -> ClassifierConfig:
       tuple((name, len(values)) for name, values in GROUPS.items()), channels)
 
 
+def describe(accuracy: Mapping[str, float]) -> str:
+  """`subject 98.0 %, colour ...`."""
+  return ", ".join(
+      f"{name} {100 * accuracy[name]:.1f} %" for name in GROUPS)
+
+
 def labels(record: Mapping) -> dict[str, int]:
   """Those of a record of `datasets.StorybookImages`, by group."""
   return dict(zip(GROUPS, map(int, record["labels"]), strict=True))

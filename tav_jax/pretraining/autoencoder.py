@@ -18,7 +18,7 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 import numpy as np
 
-from tav_jax.data import video
+from tav_jax.data import sheet, video
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
 from tav_jax.pretrained import pipeline
 from tav_jax.pretrained.parts import VAE
@@ -57,9 +57,8 @@ def train(
              psnr(measured, decoded))
     pairs = np.stack([measured, decoded], 1)[:_SHOWN].reshape(
         -1, *measured.shape[1:])
-    stage.save_sheet(
-        look.directory / "sheet.png", ["original", "decoded"] * _SHOWN,
-        video.to_pixels(pairs))
+    sheet.grid(["original", "decoded"] * _SHOWN, video.to_pixels(pairs)).save(
+        look.directory / "sheet.png")
     scaled = dataclasses.replace(
         vae, scaling_factor=scaling_factor(vae, look.params, measured))
     pipeline.write_vae(workdir / "model", scaled, look.params)

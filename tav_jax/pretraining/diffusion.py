@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from tav_jax import text_to_image
-from tav_jax.data import video
+from tav_jax.data import sheet, video
 from tav_jax.evaluation import judge
 from tav_jax.models.clip import CLIPTextConfig
 from tav_jax.models.unet import UNet3D, UNetConfig
@@ -82,13 +82,13 @@ def train_latent(
           embed(captions), encoder(blank), scale=config.sampling.guidance,
           num_steps=config.sampling.steps)
       drawn = text_to_image.pictures(vae.decode, sampled)
-      stage.save_sheet(look.directory / f"{name}.png", captions, drawn)
+      sheet.grid(captions, drawn).save(look.directory / f"{name}.png")
       if (model / "judge").is_dir() and "labels" in some[0]:
         accuracy = judge.load(model / "judge").accuracy(
             drawn, [judge.labels(record) for record in some])
         look.scalars({f"{name}/{k}": v for k, v in accuracy.items()})
-        log.info("diffusion: %s captions: %s", name, ", ".join(
-            f"{k} {100 * v:.0f} %" for k, v in accuracy.items()))
+        log.info(
+            "diffusion: %s captions: %s", name, judge.describe(accuracy))
 
   params = {"unet": init(unet, config.seed), "text": clip.params["text_model"]}
   stage.train(
@@ -125,9 +125,9 @@ def train_pixels(
         unet, schedule, look.params["unet"],
         text_to_image.noise(config.seed, (16, size, size, 3)), key,
         num_steps=config.sampling.steps)
-    stage.save_sheet(
-        look.directory / "samples.png", [""] * len(sampled),
-        text_to_image.pictures(np.asarray, sampled))
+    sheet.grid(
+        [""] * len(sampled), text_to_image.pictures(np.asarray, sampled)).save(
+            look.directory / "samples.png")
 
   stage.train(
       "diffusion", workdir, config, {"unet": init(unet, config.seed)},

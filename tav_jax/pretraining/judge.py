@@ -41,8 +41,7 @@ def train(
           np.stack([r["image"] for r in records]),
           [judge.labels(r) for r in records])
       look.scalars({f"{name}/{k}": v for k, v in accuracy.items()})
-      log.info("judge: %s drawings: %s", name, ", ".join(
-          f"{k} {100 * v:.1f} %" for k, v in accuracy.items()))
+      log.info("judge: %s drawings: %s", name, judge.describe(accuracy))
     judge.save(workdir / "model/judge", trained)
 
   stage.train(

@@ -6,7 +6,7 @@ lives in a directory of its own, laid out like every run's:
   WORKDIR/autoencoder/  config.json  checkpoints/  samples/  metrics.jsonl
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 import itertools
 import logging
 import pathlib
@@ -14,12 +14,9 @@ from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
-import numpy as np
-from PIL import Image
 
 from tav_jax import parallel
 from tav_jax import workdir as workdirs
-from tav_jax.data import sheet
 from tav_jax.training import loop, optim, step
 from tav_jax.training.checkpoint import Checkpoints
 from tav_jax.training.metrics import Metrics
@@ -107,8 +104,10 @@ def train(
 
   def sample(state):
     at = int(state.step)
+    pictures = workdirs.samples(directory, at)
+    pictures.mkdir(parents=True, exist_ok=True)
     look(Look(
-        state.optimizer.average, at, workdirs.samples(directory, at),
+        state.optimizer.average, at, pictures,
         lambda values: metrics.scalars(at, values)))
     looked.write_text(f"{at}\n")
 
@@ -124,14 +123,3 @@ def train(
   metrics.close()
   checkpoints.close()
   return state.optimizer.average
-
-
-def save_sheet(
-    path: pathlib.Path, labels: Sequence[str], pictures: np.ndarray,
-) -> None:
-  """Writes uint8 pictures `b h w c` in rows of eight, labelled below."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  cells = [
-      (label, picture[None])
-      for label, picture in zip(labels, pictures, strict=True)]
-  Image.fromarray(sheet.moving(cells, across=8)[0]).save(path)
