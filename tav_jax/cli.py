@@ -138,9 +138,14 @@ def _tuples(value):
   return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def _guard(main: Callable, config: config_dict.ConfigDict) -> None:
+def set_up() -> None:
+  """Logging and the compilation cache, as every entry point has them."""
   _set_up_logging()
   _set_up_compilation_cache()
+
+
+def _guard(main: Callable, config: config_dict.ConfigDict) -> None:
+  set_up()
   try:
     main(config, pathlib.Path(_WORKDIR.value).expanduser())
   except InputError as error:
