@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_LOGVAR = -6.0
 _SHOWN = 16
-_MEASURED = 256
+_MEASURED, _AT_A_TIME = 256, 16
 
 
 def train(
@@ -50,15 +50,16 @@ def train(
 
   def look(look: stage.Look):
     decoded = np.concatenate([
-        np.asarray(_round_trip(vae, look.params, part))
-        for part in np.split(measured, len(measured) // 16)])
+        np.asarray(_round_trip(vae, look.params, measured[i:i + _AT_A_TIME]))
+        for i in range(0, len(measured), _AT_A_TIME)])
     look.scalars({"psnr_db": psnr(measured, decoded)})
     log.info("autoencoder: PSNR %.2f dB on pictures not trained on",
              psnr(measured, decoded))
-    pairs = np.stack([measured, decoded], 1)[:_SHOWN].reshape(
-        -1, *measured.shape[1:])
-    sheet.grid(["original", "decoded"] * _SHOWN, video.to_pixels(pairs)).save(
-        look.directory / "sheet.png")
+    pairs = video.to_pixels(np.stack([measured, decoded], 1)[:_SHOWN])
+    sheet.grid(
+        ["original", "decoded"] * len(pairs),
+        pairs.reshape(-1, *measured.shape[1:])).save(
+            look.directory / "sheet.png")
     scaled = dataclasses.replace(
         vae, scaling_factor=scaling_factor(vae, look.params, measured))
     pipeline.write_vae(workdir / "model", scaled, look.params)

@@ -62,7 +62,8 @@ def train_latent(
             "tokens": token_ids(tokenizer, text.positions, [caption])[0][0]}
 
   records = {
-      name: pictures.first(name, _SHOWN) for name in ("test", "held_out")}
+      name: pictures.first(name, _SHOWN)
+      for name in pictures.splits if name != "train"}
 
   def look(look: stage.Look):
     pipeline.write_unet(model, unet, look.params["unet"])

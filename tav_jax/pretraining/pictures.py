@@ -1,6 +1,6 @@
 """What the stages read: captioned pictures, and their latents once encoded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import json
 import logging
@@ -17,15 +17,30 @@ from tav_jax.data.storybook import scene
 log = logging.getLogger(__name__)
 
 STORYBOOK = "storybook"
+_TEST_EVERY = 20  # Of a user's pictures, one in so many is not trained on.
+
+
+class Some:
+  """Some of a source's records."""
+
+  def __init__(self, source, numbers: Sequence[int]):
+    self._source, self._numbers = source, numbers
+
+  def __len__(self) -> int:
+    return len(self._numbers)
+
+  def __getitem__(self, i: int) -> dict[str, Any]:
+    return self._source[self._numbers[i]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-  """Splits of captioned pictures by name; "train" is always there.
+  """Splits of captioned pictures by name.
 
   Attributes:
     splits: Random-access sources of records with `image` (uint8 `h w c`),
-      `caption` and, if drawn, `scene` and `labels`.
+      `caption` and, if drawn, `scene` and `labels`: "train", "test" and, of
+      drawings, "held_out".
   """
 
   splits: dict[str, Any]
@@ -40,8 +55,8 @@ class Pictures:
         transform=transform)
 
   def first(self, split: str, count: int) -> list[dict[str, Any]]:
-    """The first records of a split; of "train" if there is no such split."""
-    source = self.splits.get(split, self.splits["train"])
+    """The first records of a split."""
+    source = self.splits[split]
     return [source[i] for i in range(min(count, len(source)))]
 
 
@@ -58,8 +73,11 @@ def load(config: ConfigDict, workdir: pathlib.Path) -> Pictures:
   if config.source == STORYBOOK:
     return Pictures(datasets.storybook_images(
         directory, count=config.count, size=config.size, seed=config.seed))
-  return Pictures(datasets.captioned_folder(
-      config.source, directory, size=config.size))
+  whole = datasets.captioned_folder(
+      config.source, directory, size=config.size)["train"]
+  held_back = range(0, len(whole), _TEST_EVERY)
+  kept = sorted(set(range(len(whole))) - set(held_back))
+  return Pictures({"train": Some(whole, kept), "test": Some(whole, held_back)})
 
 
 def pixels(records: list[dict[str, Any]]) -> np.ndarray:
