@@ -40,7 +40,7 @@ class Judge:
         for i in range(0, len(images), _AT_A_TIME)]
     return {
         name: np.concatenate([np.argmax(part[name], -1) for part in parts])
-        for name in parts[0]}
+        for name, _ in self.config.heads}
 
   def accuracy(
       self, images: np.ndarray, labels: Sequence[Mapping[str, int]]
