@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import functools
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,11 @@ from tav_jax.data import video
 from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.sampling import ddim, ddpm, guidance
 from tav_jax.sampling.schedule import Schedule
-from tav_jax.types import Array, Params, TextEmbeds, Video
+from tav_jax.types import Array, Denoise, Params, TextEmbeds, Video
 
 _AT_A_TIME = 16
+# Folded into a seed's key like a picture's number, of which none is as large.
+_ON_THE_WAY = 2**32 - 1
 
 
 def sample(
@@ -22,8 +25,8 @@ def sample(
     schedule: Schedule,
     params: Params,
     noise: Video,
-    text: TextEmbeds,
-    negative: TextEmbeds,
+    text: TextEmbeds | None,
+    negative: TextEmbeds | None,
     *,
     scale: float,
     num_steps: int,
@@ -35,8 +38,8 @@ def sample(
     schedule: Its noise schedule.
     params: Its parameters.
     noise: x_T, `b 1 h w c`.
-    text: Embeddings of the prompts, `b l e`.
-    negative: Embedding of what guidance moves away from, `1 l e`.
+    text: Embeddings of the prompts, `b l e`; None for an unconditional network.
+    negative: Embedding of what guidance moves away from, `1 l e`, or None.
     scale: Guidance scale.
     num_steps: DDIM steps.
 
@@ -45,17 +48,33 @@ def sample(
   """
   return _in_parts(
       lambda noise, text: _sample(
-          unet, schedule, num_steps, params, noise, text,
-          jnp.repeat(negative, len(text), axis=0), scale),
+          unet, schedule, num_steps, params, noise, text, negative, scale),
       noise, text)
 
 
 def sample_ancestral(
-    unet: UNetConfig, schedule: Schedule, params: Params, noise: Video,
-    key: jax.Array, *, num_steps: int,
+    unet: UNetConfig,
+    schedule: Schedule,
+    params: Params,
+    noise: Video,
+    text: TextEmbeds | None,
+    negative: TextEmbeds | None,
+    *,
+    seed: int,
+    scale: float,
+    num_steps: int,
 ) -> Video:
-  """x_0 of an unconditional model, by DDPM's own sampler (see `sample`)."""
-  return _sample_ancestral(unet, schedule, num_steps, params, noise, key)
+  """Like `sample`, by DDPM's own sampler.
+
+  The noise on the way is of `seed`, which may be that of x_T, and picture i's
+  does not depend on how many there are.
+  """
+  key = jax.random.fold_in(jax.random.key(seed), _ON_THE_WAY)
+  return _in_parts(
+      lambda noise, number, text: _sample_ancestral(
+          unet, schedule, num_steps, params, noise, _keys(key, number), text,
+          negative, scale),
+      noise, jnp.arange(len(noise)), text)
 
 
 def pictures(decode: Callable[[Video], Video], latents: Video) -> UInt8[
@@ -71,10 +90,13 @@ def noise(seed: int, shape: Sequence[int]) -> Float[Array, "b 1 h w c"]:
     seed: Of all of them.
     shape: `b h w c`.
   """
-  keys = jax.vmap(
-      functools.partial(jax.random.fold_in, jax.random.key(seed)))(
-          jnp.arange(shape[0]))
+  keys = _keys(jax.random.key(seed), jnp.arange(shape[0]))
   return jax.vmap(lambda key: jax.random.normal(key, (1, *shape[1:])))(keys)
+
+
+def _keys(key, numbers):
+  """One for each number."""
+  return jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)
 
 
 def _in_parts(function, *arrays):
@@ -82,23 +104,31 @@ def _in_parts(function, *arrays):
   count = len(arrays[0])
   size = min(_AT_A_TIME, count)
   pad = -count % size
-  padded = [
-      jnp.concatenate([x, jnp.repeat(x[-1:], pad, axis=0)]) for x in arrays]
+  padded = jax.tree.map(
+      lambda x: jnp.concatenate([x, jnp.repeat(x[-1:], pad, axis=0)]), arrays)
   parts = [
-      function(*(x[i:i + size] for x in padded))
+      function(*jax.tree.map(operator.itemgetter(slice(i, i + size)), padded))
       for i in range(0, count + pad, size)]
   return jnp.concatenate(parts)[:count]
 
 
+def _denoise(unet, params, text, negative, scale) -> Denoise:
+  network = functools.partial(UNet3D(unet).apply, {"params": params})
+  if text is None:
+    return guidance.conditional(network, None)
+  negative = jnp.repeat(negative, len(text), axis=0)
+  return guidance.classifier_free(network, text, negative, scale)
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _sample(unet, schedule, num_steps, params, noise, text, negative, scale):
-  network = functools.partial(UNet3D(unet).apply, {"params": params})
-  denoise = guidance.classifier_free(network, text, negative, scale)
+  denoise = _denoise(unet, params, text, negative, scale)
   return ddim.sample(denoise, schedule, noise, num_steps)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _sample_ancestral(unet, schedule, num_steps, params, noise, key):
-  network = functools.partial(UNet3D(unet).apply, {"params": params})
-  denoise = guidance.conditional(network, None)
-  return ddpm.sample(denoise, schedule, noise, num_steps, key)
+def _sample_ancestral(
+    unet, schedule, num_steps, params, noise, keys, text, negative, scale,
+):
+  denoise = _denoise(unet, params, text, negative, scale)
+  return ddpm.sample(denoise, schedule, noise, num_steps, keys)

@@ -7,7 +7,12 @@ from tav_jax.models.clip import CLIPTextConfig
 from tav_jax.models.unet import UNetConfig
 from tav_jax.models.vae import VAEConfig
 from tav_jax.pretrained.reader import Reader
-from tav_jax.sampling.schedule import Schedule
+from tav_jax.sampling.schedule import (
+  BETA_SCHEDULES,
+  PREDICTIONS,
+  Schedule,
+  SPACINGS,
+)
 
 # Settings that the networks implement with one value only.
 _UNET_FIXED = {
@@ -205,11 +210,9 @@ def read_schedule(values: Mapping[str, Any], source: str) -> Schedule:
       zero_snr=read.get("rescale_betas_zero_snr", False),
   )
   for key, value, known in (
-      ("beta_schedule", schedule.beta_schedule,
-       ("linear", "scaled_linear", "squaredcos_cap_v2")),
-      ("prediction_type", schedule.prediction, ("epsilon", "v_prediction")),
-      ("timestep_spacing", schedule.spacing,
-       ("leading", "trailing", "linspace"))):
+      ("beta_schedule", schedule.beta_schedule, BETA_SCHEDULES),
+      ("prediction_type", schedule.prediction, PREDICTIONS),
+      ("timestep_spacing", schedule.spacing, SPACINGS)):
     read.check(f"{key}={value!r}", value in known, " or ".join(known))
   read.check(
       "rescale_betas_zero_snr",

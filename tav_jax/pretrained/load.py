@@ -78,9 +78,7 @@ def load_pretrained(
       vae=load_vae(root / "vae", dtype),
       text_encoder=_load_text_encoder(root / "text_encoder", dtype),
       tokenizer=load_tokenizer(root / "tokenizer"),
-      schedule=configs.read_schedule(
-          files.read_config(root / "scheduler", "scheduler_config.json"),
-          f"{root}/scheduler/scheduler_config.json"),
+      schedule=load_schedule(root / "scheduler"),
   )
   _check_widths(pretrained, root)
   return pretrained
@@ -163,6 +161,13 @@ def load_vae(directory: pathlib.Path, dtype=jnp.float32) -> VAE:
       shapes(AutoencoderKL(config), image), files.read_weights(directory),
       str(directory))
   return VAE(dataclasses.replace(config, dtype=dtype), cast(params, dtype))
+
+
+def load_schedule(directory: pathlib.Path) -> Schedule:
+  """Loads `scheduler/` of a checkpoint; raises as `load_unet`."""
+  return configs.read_schedule(
+      files.read_config(directory, "scheduler_config.json"),
+      f"{directory}/scheduler_config.json")
 
 
 def _load_text_encoder(directory: pathlib.Path, dtype) -> TextEncoder:

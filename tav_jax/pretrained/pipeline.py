@@ -32,7 +32,12 @@ _TEXT_WEIGHTS = "model.safetensors"  # transformers calls them so.
 
 
 def unet_fields(config: UNetConfig) -> dict[str, Any]:
-  """The config of diffusers' `UNet2DConditionModel`."""
+  """The config of diffusers' `UNet2DConditionModel`.
+
+  No class there is this network without text: that one wants a width of the
+  text, and `UNet2DModel` has attention of another kind. Its
+  `cross_attention_dim` is null; `pretrained.load_unet` reads it.
+  """
   block = lambda kind, attends: f"CrossAttn{kind}2D" if attends else f"{kind}2D"
   return {
       "_class_name": "UNet2DConditionModel",
@@ -100,10 +105,15 @@ def write_text_encoder(
   }, prefix="text_model.")
 
 
-def write_scheduler(root: pathlib.Path, schedule: Schedule) -> None:
-  """`scheduler/`, a `DDIMScheduler`."""
+def write_scheduler(
+    root: pathlib.Path, schedule: Schedule, ancestral: bool = False
+) -> None:
+  """`scheduler/`, a `DDIMScheduler`, or an `ancestral` `DDPMScheduler`."""
+  name = "DDPMScheduler" if ancestral else "DDIMScheduler"
+  of_kind = {"variance_type": "fixed_small"} if ancestral else {
+      "set_alpha_to_one": schedule.alpha_to_one}
   _write_json(root / "scheduler/scheduler_config.json", {
-      "_class_name": "DDIMScheduler",
+      "_class_name": name,
       "_diffusers_version": _VERSION,
       "num_train_timesteps": schedule.num_train_steps,
       "beta_start": schedule.beta_start,
@@ -112,10 +122,9 @@ def write_scheduler(root: pathlib.Path, schedule: Schedule) -> None:
       "prediction_type": schedule.prediction,
       "timestep_spacing": schedule.spacing,
       "steps_offset": schedule.steps_offset,
-      "set_alpha_to_one": schedule.alpha_to_one,
       "clip_sample": schedule.clip_sample,
       "rescale_betas_zero_snr": schedule.zero_snr,
-  })
+  } | of_kind)
 
 
 def write_index(root: pathlib.Path) -> None:
@@ -162,4 +171,6 @@ def write_part(
 
 def _write_json(file: pathlib.Path, values: dict[str, Any]) -> None:
   file.parent.mkdir(parents=True, exist_ok=True)
-  file.write_text(json.dumps(values, indent=2) + "\n")
+  partial = file.with_name(file.name + ".partial")
+  partial.write_text(json.dumps(values, indent=2) + "\n")
+  partial.replace(file)

@@ -46,7 +46,8 @@ def sample(
     schedule: The noise schedule of the model.
     latents: x_T, `b f h w c`, unit Gaussian.
     num_steps: Steps, at most those of the training.
-    key: Random key of the noise on the way; not the one of `latents`.
+    key: Random key of the noise on the way, one or one for each clip; not the
+      one of `latents`.
     variance: "small", Eq. (3), or "large", beta.
 
   Returns:
@@ -90,12 +91,19 @@ def follow(
   def body(x, step):
     timestep, on_x0, on_x, std = step
     x0, _ = schedule.x0_and_noise(x, denoise(x, timestep), timestep)
-    noise = jax.random.normal(jax.random.fold_in(key, timestep), x.shape)
+    noise = _normal(key, timestep, x.shape)
     return on_x0 * x0 + on_x * x + std * noise, None
 
   coefficients = (jnp.asarray(c, jnp.float32) for c in (on_x0, on_x, std))
   steps = jnp.asarray(source), *coefficients
   return jax.lax.scan(body, latents, steps)[0]
+
+
+def _normal(key: jax.Array, timestep, shape: tuple[int, ...]) -> jax.Array:
+  """Noise of a timestep; with a key for each clip, the clip's own."""
+  if key.ndim:
+    return jax.vmap(lambda key: _normal(key, timestep, shape[1:]))(key)
+  return jax.random.normal(jax.random.fold_in(key, timestep), shape)
 
 
 def posterior(

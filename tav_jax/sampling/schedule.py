@@ -18,6 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
+PREDICTIONS = ("epsilon", "v_prediction")
+SPACINGS = ("leading", "trailing", "linspace")
+
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
