@@ -100,8 +100,9 @@ def stages(config):
       {"image": images(n), "tokens": tokens(n)})
 
   n = config.diffusion.optimizer.batch_size
-  unet = diffusion.latent_network(
-      config.diffusion.model, vae, towers.text, size)
+  unet = diffusion.network(
+      config.diffusion.model, size // vae.factor, vae.latent_channels,
+      towers.text.width)
   latents = random.normal(
       size=(n, unet.sample_size, unet.sample_size, unet.in_channels)).astype(
           np.float32)

@@ -12,9 +12,16 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from tav_jax import cli, settings
+from tav_jax import cli
 from tav_jax.clock import Clock
-from tav_jax.pretraining import autoencoder, clip, diffusion, judge
+from tav_jax.pretraining import (
+  autoencoder,
+  checks,
+  clip,
+  diffusion,
+  judge,
+  stage,
+)
 from tav_jax.pretraining import pictures as pictures_lib
 from tav_jax.pretraining import tokenizer as tokenizer_lib
 
@@ -23,10 +30,14 @@ log = logging.getLogger("tav_jax.pretrain")  # Not "__main__".
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Runs the stages that `config.stages` names, in that order."""
-  settings.check_stages(config)
+  checks.check(config, workdir)
+  for name in config.stages:
+    if name != "tokenizer":
+      stage.check(name, workdir, _stage(config, name))
   clock = Clock()
   with clock("data"):
     pictures = pictures_lib.load(config.data, workdir)
+  checks.check_count(config, len(pictures.splits["train"]))
   for name in config.stages:
     with clock(name):
       _run(name, config, workdir, pictures)
@@ -34,22 +45,18 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 
 def _run(name, config, workdir, pictures) -> None:
-  if name == "tokenizer":
-    _tokenizer(config, workdir, pictures)
-    return
-  section = _stage(config, name)
+  tokenizer = None
+  if name in ("tokenizer", "clip") or (
+      name == "diffusion" and diffusion.has_text(config.diffusion.model)):
+    tokenizer = _tokenizer(config, workdir, pictures)
   if name == "autoencoder":
-    autoencoder.train(workdir, section, pictures)
-  elif name == "clip":
-    clip.train(workdir, section, pictures, _tokenizer(
-        config, workdir, pictures))
+    autoencoder.train(workdir, _stage(config, name), pictures)
   elif name == "judge":
-    judge.train(workdir, section, pictures)
-  elif section.model.latent:
-    diffusion.train_latent(workdir, section, pictures, _tokenizer(
-        config, workdir, pictures))
-  else:
-    diffusion.train_pixels(workdir, section, pictures)
+    judge.train(workdir, _stage(config, name), pictures)
+  elif name == "clip":
+    clip.train(workdir, _stage(config, name), pictures, tokenizer)
+  elif name == "diffusion":
+    diffusion.train(workdir, _stage(config, name), pictures, tokenizer)
 
 
 def _stage(config: ConfigDict, name: str) -> ConfigDict:

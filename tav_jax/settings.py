@@ -1,5 +1,6 @@
 """Ranges of config values, checked before anything long begins."""
 
+from collections.abc import Iterable
 import functools
 import math
 import operator
@@ -12,17 +13,18 @@ from tav_jax.sampling.schedule import Schedule
 
 STARTS = ("inversion", "random")
 
+SEEDS = (0, 2**32 - 1)
+BELOW_ONE = 1 - 1e-9
+
 # Key, least and greatest value.
-_SEEDS = 2**32 - 1
-_BELOW_ONE = 1 - 1e-9
 _RANGES = (
-    ("seed", 0, _SEEDS),
+    ("seed", *SEEDS),
     ("model.attention_block", 0, math.inf),
     ("optimizer.steps", 1, math.inf),
     ("optimizer.learning_rate", 0, 1),
     ("optimizer.warmup_steps", 0, math.inf),
-    ("optimizer.b1", 0, _BELOW_ONE),
-    ("optimizer.b2", 0, _BELOW_ONE),
+    ("optimizer.b1", 0, BELOW_ONE),
+    ("optimizer.b2", 0, BELOW_ONE),
     ("optimizer.eps", 0, math.inf),
     ("optimizer.weight_decay", 0, math.inf),
     ("optimizer.clip_norm", 0, math.inf),
@@ -30,7 +32,7 @@ _RANGES = (
     ("optimizer.steps_per_dispatch", 1, math.inf),
     ("sampling.guidance", 0, 100),
     ("sampling.batch_size", 1, math.inf),
-    ("sampling.seed", 0, _SEEDS),
+    ("sampling.seed", *SEEDS),
     ("run.checkpoint_every", 1, math.inf),
     ("run.sample_every", 1, math.inf),
     ("run.keep_checkpoints", 1, math.inf),
@@ -39,7 +41,7 @@ _RANGES = (
 
 def check(config: ConfigDict) -> None:
   """Raises an InputError that names the first value out of range."""
-  _check_ranges(config, _RANGES)
+  check_ranges(config, _RANGES)
   if config.sampling.start not in STARTS:
     raise InputError(
         f"sampling.start={config.sampling.start!r}: expected "
@@ -71,45 +73,18 @@ def check_for_model(
         f"sampling.steps={config.sampling.steps}: expected 1 to "
         f"{schedule.num_train_steps}, the model's timesteps")
 
-_STAGES = ("tokenizer", "autoencoder", "judge", "clip", "diffusion")
-# Of every stage that has an optimizer.
-_STAGE_RANGES = (
-    ("optimizer.batch_size", 1, math.inf),
-    ("optimizer.learning_rate", 0, 1),
-    ("optimizer.warmup_steps", 0, math.inf),
-    ("optimizer.b1", 0, _BELOW_ONE),
-    ("optimizer.b2", 0, _BELOW_ONE),
-    ("optimizer.average", 0, _BELOW_ONE),
-    ("run.steps", 1, math.inf),
-    ("run.steps_per_dispatch", 1, math.inf),
-    ("run.checkpoint_every", 1, math.inf),
-    ("run.look_every", 1, math.inf),
-)
-
-
-def check_stages(config: ConfigDict) -> None:
-  """Like `check`, for pretraining."""
-  unknown = [name for name in config.stages if name not in _STAGES]
-  if unknown or not config.stages:
-    raise InputError(
-        f"stages={config.stages!r}: expected some of {', '.join(_STAGES)}")
-  _check_ranges(config, (
-      ("seed", 0, _SEEDS), ("data.count", 1, math.inf),
-      ("data.size", 8, 4096), ("data.seed", 0, _SEEDS)))
-  for name in config.stages:
-    if name != "tokenizer":
-      _check_ranges(config, [
-          (f"{name}.{key}", low, high) for key, low, high in _STAGE_RANGES])
-
 
 def check_evaluation(config: ConfigDict) -> None:
   """Like `check`, for evaluation."""
-  _check_ranges(config, (
-      ("seed", 0, _SEEDS), ("prompts", 1, math.inf), ("sheet", 1, math.inf),
+  check_ranges(config, (
+      ("seed", *SEEDS), ("prompts", 1, math.inf), ("sheet", 1, math.inf),
       ("sampling.guidance", 0, 100), ("sampling.steps", 1, 1000)))
 
 
-def _check_ranges(config: ConfigDict, ranges) -> None:
+def check_ranges(
+    config: ConfigDict, ranges: Iterable[tuple[str, float, float]]
+) -> None:
+  """Like `check`, for keys with their least and greatest value."""
   for key, low, high in ranges:
     value = functools.reduce(operator.getitem, key.split("."), config)
     if not low <= value <= high:  # NaN fails too.

@@ -16,7 +16,9 @@ from tav_jax.errors import InputError
 log = logging.getLogger(__name__)
 
 # Sections that say what is trained; the others may change between runs.
-_DEFINING = ("seed", "model", "video", "optimizer")
+_DEFINING = (
+    "seed", "model", "video", "optimizer", "data", "loss", "schedule")
+_MOVABLE = ("data.directory",)
 
 
 def check(workdir: pathlib.Path, config: ConfigDict) -> None:
@@ -77,7 +79,7 @@ def read_config(workdir: pathlib.Path) -> dict:
 def _check_same(workdir: pathlib.Path, old: dict, config: ConfigDict) -> None:
   defining = lambda config: {
       path: value for path, value in flatten(config)
-      if path.split(".")[0] in _DEFINING}
+      if path.split(".")[0] in _DEFINING and path not in _MOVABLE}
   old, new = defining(old), defining(_as_json(config))
   changed = [
       f"{path}={new.get(path)!r} (there {old.get(path)!r})"

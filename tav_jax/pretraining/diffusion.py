@@ -1,160 +1,169 @@
-"""The diffusion stage: latent diffusion with text, or DDPM in pixels."""
+"""The diffusion stage: latent diffusion, or DDPM in pixels; text or no text.
 
-import dataclasses
+Latents are sampled with DDIM, pixels with DDPM's own sampler; both are guided
+if there is a text.
+"""
+
+from collections.abc import Callable, Sequence
 import logging
 import pathlib
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
-import numpy as np
 
 from tav_jax import text_to_image
-from tav_jax.data import sheet, video
+from tav_jax.data import sheet
 from tav_jax.evaluation import judge
-from tav_jax.models.clip import CLIPTextConfig
 from tav_jax.models.unet import UNet3D, UNetConfig
-from tav_jax.models.vae import VAEConfig
-from tav_jax.pretrained import load, pipeline
+from tav_jax.pretrained import pipeline
 from tav_jax.pretrained.clip import load_clip
 from tav_jax.pretrained.parts import TextEncoder, token_ids
-from tav_jax.pretraining import latents, stage
 from tav_jax.pretraining import pictures as pictures_lib
+from tav_jax.pretraining import spaces, stage
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.training import diffusion
 from tav_jax.types import Params
 
 log = logging.getLogger(__name__)
 
-_SHOWN = 48
+_SHOWN, _SHOWN_WITHOUT_TEXT = 48, 16
 
 
-def train_latent(
+def train(
     workdir: pathlib.Path, config: ConfigDict,
     pictures: pictures_lib.Pictures, tokenizer,
 ) -> None:
-  """Latent diffusion: U-Net and text encoder, exported to `workdir`/model.
+  """Trains a U-Net, and the text encoder if any; exports to `workdir`/model.
 
-  The text encoder starts as that of the CLIP stage.
+  The text encoder starts as that of the CLIP stage. With latents and text the
+  export is a whole text-to-image pipeline.
 
   Args:
     workdir: Directory of the whole run, where the stages before have left
-      `model/vae` and `model/clip`.
+      `model/vae`, for latents, and `model/clip`, for text.
     config: `seed`, `data`, `model`, `schedule`, `sampling`, `optimizer`, `run`.
     pictures: What to train on.
-    tokenizer: Of the captions.
+    tokenizer: Of the captions; None for a network without text.
   """
-  model = workdir / "model"
-  vae = load.load_vae(model / "vae")
-  clip = load_clip(model / "clip")
-  text = clip.config.text
-  unet = latent_network(config.model, vae.config, text, config.data.size)
+  model, latent = workdir / "model", config.model.latent
+  if latent:
+    space = spaces.latents(workdir, config.data.size, pictures)
+  else:
+    space = spaces.pixels(config.data.size, pictures)
+  text, initial = None, {}
+  if tokenizer is not None:
+    clip = load_clip(model / "clip")
+    text, initial = clip.config.text, {"text": clip.params["text_model"]}
+  unet = network(
+      config.model, space.size, space.channels, text and text.width)
   schedule = Schedule(**config.schedule)
-  encoded = latents.encode(
-      pictures, vae, model / "vae" / pipeline.WEIGHTS, workdir / "latents")
-  blank = token_ids(tokenizer, text.positions, [""])[0]
+  shown = _shown(pictures, text)
 
   def example(record, rng):
+    moments = space.moments(record)
+    if text is None:
+      return moments
     caption = pictures_lib.training_caption(record, rng)
     if rng.random() < config.model.no_caption:
       caption = ""
-    return {"mean": record["mean"], "std": record["std"],
-            "tokens": token_ids(tokenizer, text.positions, [caption])[0][0]}
-
-  records = {
-      name: pictures.first(name, _SHOWN)
-      for name in pictures.splits if name != "train"}
+    ids, _ = token_ids(tokenizer, text.positions, [caption])
+    return moments | {"tokens": ids[0]}
 
   def look(look: stage.Look):
     pipeline.write_unet(model, unet, look.params["unet"])
-    pipeline.write_text_encoder(model, text, look.params["text"], tokenizer)
-    pipeline.write_scheduler(model, schedule)
-    pipeline.write_index(model)
-    encoder = TextEncoder(text, look.params["text"])
-    embed = lambda captions: encoder(
-        token_ids(tokenizer, text.positions, captions)[0])
-    size = unet.sample_size
-    for name, some in records.items():
-      captions = [record["caption"] for record in some]
-      sampled = text_to_image.sample(
-          unet, schedule, look.params["unet"],
-          text_to_image.noise(
-              config.seed, (len(some), size, size, unet.in_channels)),
-          embed(captions), encoder(blank), scale=config.sampling.guidance,
-          num_steps=config.sampling.steps)
-      drawn = text_to_image.pictures(vae.decode, sampled)
+    if text is not None:
+      pipeline.write_text_encoder(model, text, look.params["text"], tokenizer)
+    pipeline.write_scheduler(model, schedule, ancestral=not latent)
+    if latent and text is not None:
+      pipeline.write_index(model)
+    sample = _sampler(config, unet, schedule, text, tokenizer)
+    for name, records in shown.items():
+      captions = [record["caption"] for record in records]
+      drawn = text_to_image.pictures(
+          space.decode, sample(look.params, captions))
       sheet.grid(captions, drawn).save(look.directory / f"{name}.png")
-      if (model / "judge").is_dir() and "labels" in some[0]:
+      if (model / "judge").is_dir() and "labels" in records[0]:
         accuracy = judge.load(model / "judge").accuracy(
-            drawn, [judge.labels(record) for record in some])
+            drawn, [judge.labels(record) for record in records])
         look.scalars({f"{name}/{k}": v for k, v in accuracy.items()})
         log.info(
             "diffusion: %s captions: %s", name, judge.describe(accuracy))
 
-  params = {"unet": init(unet, config.seed), "text": clip.params["text_model"]}
   stage.train(
-      "diffusion", workdir, config, params,
+      "diffusion", workdir, config,
+      {"unet": init(unet, config.seed)} | initial,
       diffusion.loss(unet, text, schedule, config.model.min_snr),
-      lambda start: encoded.batches(
+      lambda start: space.pictures.batches(
           config.optimizer.batch_size, config.seed, start, example), look)
 
 
-def train_pixels(
-    workdir: pathlib.Path, config: ConfigDict,
-    pictures: pictures_lib.Pictures,
-) -> None:
-  """DDPM: a U-Net on pixels without text; samples are ancestral.
+def has_text(model: ConfigDict) -> bool:
+  """Whether the network of a config's `model` is told what to draw."""
+  return model.get("captioned", True)
 
-  Arguments as for `train_latent`, without a tokenizer.
+
+def _shown(pictures, text) -> dict[str, list[dict]]:
+  """Records whose captions are drawn at every look, by the sheet's name."""
+  if text is None:
+    return {"samples": [{"caption": ""}] * _SHOWN_WITHOUT_TEXT}
+  return {
+      name: pictures.first(name, _SHOWN)
+      for name in pictures.splits if name != "train"}
+
+
+def _sampler(
+    config, unet, schedule, text, tokenizer
+) -> Callable[[Params, Sequence[str]], jax.Array]:
+  """A function from parameters and captions to x_0."""
+  how = {"scale": config.sampling.guidance, "num_steps": config.sampling.steps}
+  size, channels = unet.sample_size, unet.in_channels
+
+  def sample(params, captions):
+    embeds = blank = None
+    if text is not None:
+      encode = TextEncoder(text, params["text"])
+      embeds, blank = (
+          encode(token_ids(tokenizer, text.positions, words)[0])
+          for words in (captions, [""]))
+    noise = text_to_image.noise(
+        config.seed, (len(captions), size, size, channels))
+    arguments = unet, schedule, params["unet"], noise, embeds, blank
+    if config.model.latent:
+      return text_to_image.sample(*arguments, **how)
+    return text_to_image.sample_ancestral(*arguments, seed=config.seed, **how)
+
+  return sample
+
+
+def network(
+    model: ConfigDict, size: int, channels: int, text_width: int | None
+) -> UNetConfig:
+  """The image network of a config.
+
+  Args:
+    model: The config's section.
+    size: Height and width of the latents (or pixels).
+    channels: Their channels.
+    text_width: Of the text's embeddings; None for no text.
   """
-  size = config.data.size
-  unet = dataclasses.replace(
-      network(config.model, size), in_channels=3, out_channels=3,
-      text_width=None)
-  schedule = Schedule(**config.schedule)
-
-  def example(record, rng):
-    del rng
-    image = video.to_model(record["image"])
-    return {"mean": image, "std": np.zeros_like(image)}
-
-  def look(look: stage.Look):
-    pipeline.write_unet(workdir / "model", unet, look.params["unet"])
-    pipeline.write_scheduler(workdir / "model", schedule)
-    key = jax.random.key(config.seed)
-    sampled = text_to_image.sample_ancestral(
-        unet, schedule, look.params["unet"],
-        text_to_image.noise(config.seed, (16, size, size, 3)), key,
-        num_steps=config.sampling.steps)
-    sheet.grid(
-        [""] * len(sampled), text_to_image.pictures(np.asarray, sampled)).save(
-            look.directory / "samples.png")
-
-  stage.train(
-      "diffusion", workdir, config, {"unet": init(unet, config.seed)},
-      diffusion.loss(unet, None, schedule, config.model.min_snr),
-      lambda start: pictures.batches(
-          config.optimizer.batch_size, config.seed, start, example), look)
-
-
-def network(model: ConfigDict, size: int) -> UNetConfig:
-  """The image network of a config, for latents (or pixels) of that size."""
   attention = tuple(model.attention)
+  heads = tuple(
+      width // model.head_width if there else 1
+      for width, there in zip(model.channels, attends(model), strict=True))
   return UNetConfig(
+      in_channels=channels, out_channels=channels,
       channels=tuple(model.channels),
       layers=(model.layers,) * len(model.channels),
-      heads=tuple(width // model.head_width for width in model.channels),
+      heads=heads,
       down_attention=attention, up_attention=attention[::-1],
-      groups=model.groups, sample_size=size, temporal="none")
+      text_width=text_width, groups=model.groups, sample_size=size,
+      temporal="none")
 
 
-def latent_network(
-    model: ConfigDict, vae: VAEConfig, text: CLIPTextConfig, size: int
-) -> UNetConfig:
-  """That network for an autoencoder's latents of pictures of `size` pixels."""
-  return dataclasses.replace(
-      network(model, size // vae.factor), in_channels=vae.latent_channels,
-      out_channels=vae.latent_channels, text_width=text.width)
+def attends(model: ConfigDict) -> tuple[bool, ...]:
+  """Which levels have attention; the coarsest's is in the middle, at least."""
+  return (*model.attention[:-1], True)
 
 
 def init(unet: UNetConfig, seed: int) -> Params:

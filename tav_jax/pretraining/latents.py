@@ -15,6 +15,7 @@ from tav_jax.pretraining.pictures import Pictures
 log = logging.getLogger(__name__)
 
 _AT_A_TIME = 64
+_COMPARED = 64
 
 
 class Encoded:
@@ -44,22 +45,32 @@ def encode(
   Args:
     pictures: What to encode.
     vae: The autoencoder.
-    weights: Its file; other weights are encoded anew.
+    weights: Its file. Other weights and other pictures are encoded anew.
     directory: Where `mean.npy` and `std.npy` (memory-mapped) are kept.
   """
   source = pictures.splits["train"]
-  made_of = {
+  made_of = json.dumps({
       "autoencoder": hashlib.sha256(weights.read_bytes()).hexdigest(),
-      "count": len(source)}
+      "scaling_factor": vae.config.scaling_factor,
+      "pictures": _fingerprint(source),
+      "count": len(source)}) + "\n"
   note = directory / "made_of.json"
-  if not note.exists() or json.loads(note.read_text()) != made_of:
+  if not note.exists() or note.read_text() != made_of:
     note.unlink(missing_ok=True)
     _encode(source, vae, directory)
-    note.write_text(json.dumps(made_of) + "\n")
+    note.write_text(made_of)
   mean, std = (
       np.load(directory / f"{name}.npy", mmap_mode="r")
       for name in ("mean", "std"))
   return Pictures(pictures.splits | {"train": Encoded(source, mean, std)})
+
+
+def _fingerprint(source) -> str:
+  """Of some of the pictures."""
+  digest = hashlib.sha256()
+  for i in range(0, len(source), -(-len(source) // _COMPARED)):
+    digest.update(source[i]["image"].tobytes())
+  return digest.hexdigest()
 
 
 def _encode(source, vae: VAE, directory: pathlib.Path) -> None:

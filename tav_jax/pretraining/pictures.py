@@ -13,6 +13,7 @@ import numpy as np
 
 from tav_jax.data import batches, datasets, video
 from tav_jax.data.storybook import scene
+from tav_jax.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -68,16 +69,30 @@ def load(config: ConfigDict, workdir: pathlib.Path) -> Pictures:
       (how many to draw), `size` in pixels, `seed`, `directory` ("" is `data`
       in the workdir).
     workdir: The directory of the run.
+
+  Raises:
+    InputError: If the folder is not such a one.
   """
   directory = pathlib.Path(config.directory or workdir / "data").expanduser()
   if config.source == STORYBOOK:
     return Pictures(datasets.storybook_images(
         directory, count=config.count, size=config.size, seed=config.seed))
-  whole = datasets.captioned_folder(
-      config.source, directory, size=config.size)["train"]
+  whole = _folder(config, directory)
   held_back = range(0, len(whole), _TEST_EVERY)
   kept = sorted(set(range(len(whole))) - set(held_back))
   return Pictures({"train": Some(whole, kept), "test": Some(whole, held_back)})
+
+
+def _folder(config: ConfigDict, directory: pathlib.Path):
+  try:
+    folder = datasets.CaptionedFolder(
+        folder=config.source, data_dir=directory, size=config.size, frames=1,
+        stride=1)
+    if "image" not in folder.features():
+      raise InputError("these are clips; expected pictures")
+    return datasets.sources(datasets.prepare(folder))["train"]
+  except InputError as error:
+    raise InputError(f"data.source={config.source}: {error}") from error
 
 
 def pixels(records: list[dict[str, Any]]) -> np.ndarray:

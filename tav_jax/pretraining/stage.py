@@ -41,6 +41,19 @@ class Look(NamedTuple):
   scalars: Callable[[dict[str, float]], None]
 
 
+def check(name: str, workdir: pathlib.Path, config: ConfigDict) -> None:
+  """Checks that a stage may start or go on; see `train` for the arguments.
+
+  Raises:
+    InputError: If its directory is of another config or cannot be written, or
+      a batch cannot be split over the devices.
+  """
+  workdirs.check(workdir / name, config)
+  parallel.check_batch_size(
+      parallel.mesh(), f"{name}.optimizer.batch_size",
+      config.optimizer.batch_size)
+
+
 def train(
     name: str,
     workdir: pathlib.Path,
@@ -50,7 +63,7 @@ def train(
     batches: Callable[[int], Iterator[Any]],
     look: Callable[[Look], None],
 ) -> Params:
-  """Trains a stage to its last step, going on where it was left.
+  """Trains a stage that passed `check`, going on where it was left.
 
   Args:
     name: The stage; also its directory's name.
@@ -66,15 +79,14 @@ def train(
     The averaged parameters.
 
   Raises:
-    InputError: If the directory is of another config or the loss diverges.
+    InputError: If the loss diverges.
   """
   directory = workdir / name
-  workdirs.check(directory, config)
+  directory.mkdir(parents=True, exist_ok=True)
   workdirs.write_config(directory, config)
   mesh = parallel.mesh()
   run, chosen = config.run, dict(config.optimizer)
   size = chosen.pop("batch_size")
-  parallel.check_batch_size(mesh, f"{name}.optimizer.batch_size", size)
   decay = chosen.pop("average")
   rate = optim.learning_rate(
       "constant", chosen.pop("learning_rate"), chosen.pop("warmup_steps"),
@@ -111,8 +123,9 @@ def train(
         lambda values: metrics.scalars(at, values)))
     looked.write_text(f"{at}\n")
 
-  if begun and (begun % run.look_every == 0 or begun == run.steps) and not (
-      looked.exists() and int(looked.read_text()) == begun):
+  due = begun and (begun % run.look_every == 0 or begun == run.steps)
+  if due and not (
+      looked.exists() and looked.read_text() == f"{begun}\n"):
     sample(state)  # The run was killed before it came to that.
   state = loop.run(
       take_steps, state, name=name, steps=run.steps,

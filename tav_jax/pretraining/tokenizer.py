@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import json
 import logging
 import pathlib
+import shutil
 import tempfile
 
 import tokenizers
@@ -57,8 +58,10 @@ def _write(directory, captions, vocab_size, positions) -> None:
   merges = [
       tuple(merge) for merge in json.loads(bpe.to_str())["model"]["merges"]]
   words = alphabet + [letter + "</w>" for letter in alphabet]
+  merges = merges[:vocab_size - len(words) - 2]
   words = list(dict.fromkeys(words + ["".join(merge) for merge in merges]))
   words += [_START, _END]
+  partial = directory.with_name(directory.name + ".partial")
   with tempfile.TemporaryDirectory() as scratch:
     vocab = pathlib.Path(scratch) / "vocab.json"
     rules = pathlib.Path(scratch) / "merges.txt"
@@ -67,4 +70,6 @@ def _write(directory, captions, vocab_size, positions) -> None:
         ["#version: 0.2"] + [" ".join(merge) for merge in merges]) + "\n")
     transformers.CLIPTokenizer(
         str(vocab), str(rules), model_max_length=positions, pad_token=_END,
-    ).save_pretrained(directory)
+    ).save_pretrained(partial)
+  shutil.rmtree(directory, ignore_errors=True)
+  partial.rename(directory)

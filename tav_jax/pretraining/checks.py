@@ -1,0 +1,189 @@
+"""Whether a config can be pretrained, found out before anything long begins."""
+
+from collections.abc import Iterator, Sequence
+import dataclasses
+import math
+import pathlib
+
+from ml_collections import ConfigDict
+
+from tav_jax import settings
+from tav_jax.errors import InputError
+from tav_jax.models.classifier import ClassifierConfig
+from tav_jax.models.vae import VAEConfig
+from tav_jax.pretraining import diffusion
+from tav_jax.pretraining.pictures import STORYBOOK
+from tav_jax.sampling.schedule import BETA_SCHEDULES, PREDICTIONS, Schedule
+
+STAGES = ("tokenizer", "autoencoder", "judge", "clip", "diffusion")
+
+# Key, least and greatest value.
+_FROM_ZERO, _FROM_ONE, _SHARE = (0, math.inf), (1, math.inf), (0, 1)
+_RANGES = (
+    ("seed", *settings.SEEDS),
+    ("data.count", *_FROM_ONE),
+    ("data.size", 8, 4096),
+    ("data.seed", *settings.SEEDS),
+)
+# Of a stage; what it trains with is the same in all but the tokenizer's.
+_TRAINING = (
+    ("optimizer.batch_size", *_FROM_ONE),
+    ("optimizer.learning_rate", *_SHARE),
+    ("optimizer.warmup_steps", *_FROM_ZERO),
+    ("optimizer.b1", 0, settings.BELOW_ONE),
+    ("optimizer.b2", 0, settings.BELOW_ONE),
+    ("optimizer.eps", *_FROM_ZERO),
+    ("optimizer.weight_decay", *_FROM_ZERO),
+    ("optimizer.clip_norm", *_FROM_ZERO),
+    ("optimizer.average", 0, settings.BELOW_ONE),
+    ("run.steps", *_FROM_ONE),
+    ("run.steps_per_dispatch", *_FROM_ONE),
+    ("run.checkpoint_every", *_FROM_ONE),
+    ("run.look_every", *_FROM_ONE),
+)
+_OWN = {
+    "tokenizer": (
+        ("vocab_size", 514, math.inf), ("positions", 3, math.inf),
+        ("captions", *_FROM_ONE)),
+    "autoencoder": (
+        ("model.latent_channels", *_FROM_ONE), ("model.layers", *_FROM_ONE),
+        ("model.groups", *_FROM_ONE), ("loss.kl_weight", *_FROM_ZERO)),
+    "judge": (),
+    "clip": tuple(
+        (f"model.{key}", *_FROM_ONE)
+        for key in ("width", "layers", "heads", "patch_size", "embed_width")),
+    "diffusion": (
+        ("model.layers", *_FROM_ONE), ("model.head_width", *_FROM_ONE),
+        ("model.groups", *_FROM_ONE), ("model.no_caption", *_SHARE),
+        ("model.min_snr", 1e-3, math.inf), ("sampling.guidance", 0, 100),
+        ("schedule.beta_start", 0, settings.BELOW_ONE),
+        ("schedule.beta_end", 0, settings.BELOW_ONE)),
+}
+
+
+def check(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Raises an InputError that names the first value that will not do."""
+  unknown = [name for name in config.stages if name not in STAGES]
+  if unknown or not config.stages:
+    raise InputError(
+        f"stages={config.stages!r}: expected some of {', '.join(STAGES)}")
+  settings.check_ranges(config, _RANGES)
+  for name in config.stages:
+    ranges = _OWN[name] if name == "tokenizer" else _OWN[name] + _TRAINING
+    settings.check_ranges(
+        config, [(f"{name}.{key}", *limits) for key, *limits in ranges])
+  if config.data.source == STORYBOOK:
+    check_count(config, config.data.count)
+  _check_order(config, workdir)
+  for name, check in (
+      ("autoencoder", _check_autoencoder), ("judge", _check_judge),
+      ("clip", _check_clip), ("diffusion", _check_diffusion)):
+    if name in config.stages:
+      check(config)
+
+
+def check_count(config: ConfigDict, count: int) -> None:
+  """Raises an InputError if so many pictures are too few for a batch."""
+  for name in config.stages:
+    size = 0 if name == "tokenizer" else config[name].optimizer.batch_size
+    if size > count:
+      raise InputError(
+          f"{name}.optimizer.batch_size={size}: expected at most {count}, the "
+          "pictures to train on; lower it or add pictures")
+
+
+def _check_order(config: ConfigDict, workdir: pathlib.Path) -> None:
+  for i, name in enumerate(config.stages):
+    for part, maker in _needs(config, name):
+      directory = workdir / "model" / part
+      if maker not in config.stages[:i] and not directory.is_dir():
+        raise InputError(
+            f"stages={config.stages!r}: {name!r} needs {directory}, which is "
+            f"not there; run the stage {maker!r} before it")
+
+
+def _needs(config: ConfigDict, name: str) -> Iterator[tuple[str, str]]:
+  """Parts of the model that a stage starts from, with who makes them."""
+  if name == "diffusion" and config.diffusion.model.latent:
+    yield "vae", "autoencoder"
+  if name == "diffusion" and diffusion.has_text(config.diffusion.model):
+    yield "clip", "clip"
+
+
+def _check_autoencoder(config: ConfigDict) -> None:
+  model, key = config.autoencoder.model, "autoencoder.model"
+  _check_multiples(
+      f"{key}.channels", model.channels, model.groups, f"{key}.groups")
+  factor = VAEConfig(channels=model.channels).factor
+  _check_size(config, factor, "the autoencoder's factor")
+
+
+def _check_judge(config: ConfigDict) -> None:
+  if config.data.source != STORYBOOK:
+    raise InputError(
+        f"stages={config.stages!r}: 'judge' learns from the labels of drawn "
+        f"pictures, which those of data.source={config.data.source} lack; "
+        f"leave it out, or set data.source={STORYBOOK}")
+  _check_multiples(
+      "judge.model.channels", config.judge.model.channels,
+      ClassifierConfig.groups, "its groups")
+
+
+def _check_clip(config: ConfigDict) -> None:
+  model, key = config.clip.model, "clip.model"
+  _check_multiples(f"{key}.width", (model.width,), model.heads, f"{key}.heads")
+  _check_size(config, model.patch_size, f"{key}.patch_size")
+
+
+def _check_diffusion(config: ConfigDict) -> None:
+  model, key = config.diffusion.model, "diffusion.model"
+  if len(model.attention) != len(model.channels):
+    raise InputError(
+        f"{key}.attention={model.attention}: expected as many values as "
+        f"{key}.channels={model.channels}")
+  _check_multiples(
+      f"{key}.channels", model.channels, model.groups, f"{key}.groups")
+  _check_multiples(
+      f"{key}.channels, where there is attention,",
+      [c for c, attends in zip(
+          model.channels, diffusion.attends(model), strict=True) if attends],
+      model.head_width, f"{key}.head_width")
+  _check_schedule(config)
+
+
+def _check_schedule(config: ConfigDict) -> None:
+  values = config.diffusion.schedule.to_dict()
+  known = [field.name for field in dataclasses.fields(Schedule)]
+  for key in values:
+    if key not in known:
+      raise InputError(
+          f"diffusion.schedule.{key}: unknown; expected some of "
+          f"{', '.join(known)}")
+  schedule = Schedule(**values)
+  for key, allowed in (
+      ("prediction", PREDICTIONS), ("beta_schedule", BETA_SCHEDULES)):
+    value = getattr(schedule, key)
+    if value not in allowed:
+      raise InputError(
+          f"diffusion.schedule.{key}={value!r}: expected "
+          f"{' or '.join(allowed)}")
+  settings.check_ranges(config, [
+      ("diffusion.sampling.steps", 1, schedule.num_train_steps)])
+
+
+def _check_size(config: ConfigDict, factor: int, what: str) -> None:
+  """Whether pictures can be cut or halved as a part wants them."""
+  size = config.data.size
+  if size % factor:
+    raise InputError(
+        f"data.size={size}: expected a multiple of {factor}, {what}; the "
+        f"nearest is {max(1, round(size / factor)) * factor}")
+
+
+def _check_multiples(
+    key: str, values: Sequence[int], of: int, what: str
+) -> None:
+  if not values or any(value < 1 or value % of for value in values):
+    raise InputError(
+        f"{key}={', '.join(map(str, values)) or '()'}: expected multiples of "
+        f"{of}, {what}")

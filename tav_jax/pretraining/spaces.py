@@ -1,0 +1,69 @@
+"""Where diffusion happens: in the latents of an autoencoder, or in pixels."""
+
+from collections.abc import Callable
+import dataclasses
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from tav_jax.data import video
+from tav_jax.errors import InputError
+from tav_jax.pretrained import load, pipeline
+from tav_jax.pretraining import latents as latents_lib
+from tav_jax.pretraining.pictures import Pictures
+from tav_jax.types import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+  """What the diffusion model sees of a picture.
+
+  Attributes:
+    size: Height and width.
+    channels: Channels.
+    pictures: The pictures, with what `moments` reads.
+    moments: From a training record to the `mean` and `std` of x_0, `h w c`.
+    decode: Pixels, about [-1, 1], of x_0, `b f h w c`.
+  """
+
+  size: int
+  channels: int
+  pictures: Pictures
+  moments: Callable[[dict[str, Any]], dict[str, np.ndarray]]
+  decode: Callable[[Array], Array]
+
+
+def latents(workdir: pathlib.Path, size: int, pictures: Pictures) -> Space:
+  """Latents of the autoencoder that its stage has left in `workdir`.
+
+  Args:
+    workdir: Directory of the whole run, where latents are also kept.
+    size: Height and width of the pictures.
+    pictures: What to encode.
+
+  Raises:
+    InputError: If the autoencoder cannot be read or halve pictures of `size`.
+  """
+  directory = workdir / "model/vae"
+  vae = load.load_vae(directory)
+  if size % vae.config.factor:
+    raise InputError(
+        f"data.size={size}: expected a multiple of {vae.config.factor}, the "
+        f"factor of the autoencoder in {directory}")
+  return Space(
+      size // vae.config.factor, vae.config.latent_channels,
+      latents_lib.encode(
+          pictures, vae, directory / pipeline.WEIGHTS, workdir / "latents"),
+      lambda record: {"mean": record["mean"], "std": record["std"]},
+      vae.decode)
+
+
+def pixels(size: int, pictures: Pictures) -> Space:
+  """The pictures themselves, of that height and width."""
+
+  def moments(record):
+    image = video.to_model(record["image"])
+    return {"mean": image, "std": np.zeros_like(image)}
+
+  return Space(size, 3, pictures, moments, np.asarray)
