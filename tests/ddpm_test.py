@@ -193,6 +193,16 @@ def test_runs_can_be_taken_in_pieces(variance):
   assert np.abs(other - whole).max() > 0.1
 
 
+def test_with_a_key_each_a_clip_does_not_depend_on_the_others():
+  keys = jax.random.split(KEY, len(X))
+  whole = ddpm.sample(network, SHORT, X, 10, keys)
+  for i, key in enumerate(keys):
+    alone = ddpm.sample(network, SHORT, X[i:i + 1], 10, key)[0]
+    of_itself = ddpm.sample(network, SHORT, X[i:i + 1], 10, keys[i:i + 1])[0]
+    np.testing.assert_allclose(of_itself, whole[i], rtol=1e-6)
+    np.testing.assert_allclose(alone, whole[i], rtol=1e-6)
+
+
 def test_zero_terminal_snr():
   schedule = dataclasses.replace(
       PIXELS, prediction="v_prediction", zero_snr=True, spacing="trailing")
