@@ -33,7 +33,7 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   checks.check(config, workdir)
   for name in config.stages:
     if name != "tokenizer":
-      stage.check(name, workdir, _stage(config, name))
+      stage.check(name, workdir, of_stage(config, name))
   clock = Clock()
   with clock("data"):
     pictures = pictures_lib.load(config.data, workdir)
@@ -50,16 +50,16 @@ def _run(name, config, workdir, pictures) -> None:
       name == "diffusion" and diffusion.has_text(config.diffusion.model)):
     tokenizer = _tokenizer(config, workdir, pictures)
   if name == "autoencoder":
-    autoencoder.train(workdir, _stage(config, name), pictures)
+    autoencoder.train(workdir, of_stage(config, name), pictures)
   elif name == "judge":
-    judge.train(workdir, _stage(config, name), pictures)
+    judge.train(workdir, of_stage(config, name), pictures)
   elif name == "clip":
-    clip.train(workdir, _stage(config, name), pictures, tokenizer)
+    clip.train(workdir, of_stage(config, name), pictures, tokenizer)
   elif name == "diffusion":
-    diffusion.train(workdir, _stage(config, name), pictures, tokenizer)
+    diffusion.train(workdir, of_stage(config, name), pictures, tokenizer)
 
 
-def _stage(config: ConfigDict, name: str) -> ConfigDict:
+def of_stage(config: ConfigDict, name: str) -> ConfigDict:
   """What defines a stage: its own section, the data and the seed."""
   return ConfigDict(
       config[name].to_dict()

@@ -81,9 +81,7 @@ def check_evaluation(config: ConfigDict) -> None:
       ("sampling.guidance", 0, 100), ("sampling.steps", 1, 1000)))
 
 
-def check_ranges(
-    config: ConfigDict, ranges: Iterable[tuple[str, float, float]]
-) -> None:
+def check_ranges(config: ConfigDict, ranges: Iterable[tuple]) -> None:
   """Like `check`, for keys with their least and greatest value."""
   for key, low, high in ranges:
     value = functools.reduce(operator.getitem, key.split("."), config)

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from bench import random_checkpoint
-from tav_jax import session, video_model
+from tav_jax import pretrain, session, video_model
 from tav_jax import workdir as workdirs
 from tav_jax.training.checkpoint import Checkpoints
 
@@ -41,7 +41,16 @@ def get_config():
   config.optimizer.steps = 2
   return config
 """
+STAGES = """
+from configs import pretrain_storybook
+
+def get_config():
+  config = pretrain_storybook.get_config()
+  config.data.count = 1000
+  return config
+"""
 TUNE = "tune --config=config.py --workdir=new"
+PRETRAIN = "pretrain --config=stages.py --workdir=new"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 # What is run: the error line's parts.
@@ -196,12 +205,69 @@ ROWS = {
         ["sampling.steps=0", "1 to 1000"],
     "sample --workdir=partial --config.sampling.guidance=nan":
         ["sampling.guidance=nan", "0 to 100"],
+
+    # Pretraining.
+    f"{PRETRAIN} --config.stages=\"('clip', 'paint')\"":
+        ["stages=('clip', 'paint')", "tokenizer, autoencoder, judge, clip,"],
+    f"{PRETRAIN} --config.stages=()": ["stages=()", "expected some of"],
+    f"{PRETRAIN} --config.stages=\"('diffusion',)\"":
+        ["'diffusion' needs new/model/vae", "the stage 'autoencoder'"],
+    f"{PRETRAIN} --config.stages=\"('autoencoder', 'diffusion', 'clip')\"":
+        ["'diffusion' needs new/model/clip", "the stage 'clip' before"],
+    f"{PRETRAIN} --config.data.source=clips":
+        ["'judge'", "data.source=clips lack", "leave it out"],
+    f"{PRETRAIN} --config.data.source=nope --config.stages=\"('clip',)\"":
+        ["data.source=nope", "metadata.jsonl", "no such file"],
+    f"{PRETRAIN} --config.data.source=clips --config.stages=\"('clip',)\"":
+        ["data.source=clips", "clips; expected pictures"],
+    f"{PRETRAIN} --config.data.source=cut --config.stages=\"('clip',)\"":
+        ["data.source=cut", "line 1", "not JSON"],
+    f"{PRETRAIN} --config.data.size=66":
+        ["data.size=66", "multiple of 4, the autoencoder's", "nearest is 64"],
+    f"{PRETRAIN} --config.data.size=60 --config.stages=\"('clip',)\"":
+        ["data.size=60", "multiple of 8, clip.model.patch_size"],
+    f"{PRETRAIN} --config.clip.optimizer.batch_size=0":
+        ["clip.optimizer.batch_size=0", "1 or more"],
+    f"{PRETRAIN} --config.judge.optimizer.batch_size=1001":
+        ["judge.optimizer.batch_size=1001", "at most 1000", "lower it"],
+    f"{PRETRAIN} --config.diffusion.optimizer.learning_rate=nan":
+        ["diffusion.optimizer.learning_rate=nan", "0 to 1"],
+    f"{PRETRAIN} --config.tokenizer.vocab_size=500":
+        ["tokenizer.vocab_size=500", "514 or more"],
+    f"{PRETRAIN} --config.autoencoder.model.groups=5":
+        ["autoencoder.model.channels=16, 32, 64", "multiples of 5", ".groups"],
+    f"{PRETRAIN} --config.judge.model.channels=\"(16, 24)\"":
+        ["judge.model.channels=16, 24", "multiples of 16"],
+    f"{PRETRAIN} --config.clip.model.heads=5":
+        ["clip.model.width=128", "multiples of 5, clip.model.heads"],
+    f"{PRETRAIN} --config.diffusion.model.head_width=64":
+        ["diffusion.model.channels", "attention", "=96, 160",
+         "multiples of 64, diffusion.model.head_width"],
+    f"{PRETRAIN} --config.diffusion.model.groups=32":
+        ["diffusion.model.channels=48, 96, 160", "32, diffusion.model.groups"],
+    f"{PRETRAIN} --config.diffusion.model.channels=()":
+        ["diffusion.model.attention=(False, True, True)", "as many values"],
+    f"{PRETRAIN} --config.diffusion.model.min_snr=0":
+        ["diffusion.model.min_snr=0", "0.001 or more"],
+    f"{PRETRAIN} --config.diffusion.schedule.prediction=x0":
+        ["diffusion.schedule.prediction='x0'", "epsilon or v_prediction"],
+    f"{PRETRAIN} --config.diffusion.schedule.beta_schedule=flat":
+        ["diffusion.schedule.beta_schedule='flat'", "scaled_linear"],
+    f"{PRETRAIN} --config.diffusion.sampling.steps=1001":
+        ["diffusion.sampling.steps=1001", "1 to 1000"],
+    "pretrain --config=stages.py --workdir=text.mp4":
+        ["--workdir=text.mp4/autoencoder", "cannot be written", "a new one"],
+    "pretrain --config=stages.py --workdir=trained --config.data.seed=1":
+        ["--workdir=trained/clip", "data.seed=1 (there 0)", "use another"],
+    "pretrain --config=stages.py --workdir=trained --config.clip.model.width=8":
+        ["--workdir=trained/clip", "model.width=8 (there 128)"],
 }
 
 # Reads `[directory, command]` lines and answers with exit codes.
 FORKS = """
 import json, os, runpy, signal, sys, traceback
 from tav_jax import cli, rendering, session
+from tav_jax.pretraining import autoencoder, checks, clip, diffusion, judge
 from tav_jax.training import checkpoint, loop, metrics
 from transformers import CLIPTokenizer  # Imported at first use otherwise.
 
@@ -262,7 +328,9 @@ def good_and_bad(tmp_path_factory) -> pathlib.Path:
   root = tmp_path_factory.mktemp("good_and_bad") / "original"
   root.mkdir()
   (root / "config.py").write_text(CONFIG)
+  (root / "stages.py").write_text(STAGES)
   write_videos(root)
+  write_folders(root)
   random_checkpoint.write(root / "tiny", "tiny1")
   spoil_checkpoints(root)
   with contextlib.chdir(root):
@@ -308,6 +376,15 @@ def write_videos(root):
     container.mux(stream.encode(silence))
 
 
+def write_folders(root):
+  for folder in ("clips", "cut"):
+    (root / folder).mkdir()
+    (root / folder / "good.mp4").symlink_to("../good.mp4")
+    (root / folder / "metadata.jsonl").write_text(
+        '{"file_name": "good.mp4", "text": "a man is skiing"}\n')
+  cut(root / "cut/metadata.jsonl")
+
+
 def spoil_checkpoints(root):
   def part(checkpoint, name):
     """A part to spoil, of a checkpoint whose others are the good one's."""
@@ -347,6 +424,11 @@ def write_workdirs(root):
       '{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.4}\n')
   workdirs.samples(root / "finished", 2).mkdir(parents=True)
   write(root / "other_arrays", two._replace(trainable={"x": jnp.zeros(3)}))
+
+  stages = runpy.run_path("stages.py")["get_config"]()
+  (root / "trained/clip").mkdir(parents=True)
+  workdirs.write_config(root / "trained/clip", pretrain.of_stage(
+      stages, "clip"))
 
   def copy(name):
     return shutil.copytree(root / "finished", root / name)
