@@ -72,20 +72,21 @@ class Scene:
   seed: int = 0
 
 
-_FIELDS = {group: group for group in GROUPS} | {"clothing": "wearing"}
+FIELDS = {group: group for group in GROUPS} | {"clothing": "wearing"}
+"""Which attribute of a scene holds a group's value."""
 
 
 def labels(scene: Scene) -> dict[str, int]:
   """Position of the scene's value in each of `GROUPS`."""
   return {
-      group: values.index(getattr(scene, _FIELDS[group]))
+      group: values.index(getattr(scene, FIELDS[group]))
       for group, values in GROUPS.items()}
 
 
 def caption(scene: Scene, drop: Collection[str] = ()) -> str:
   """An English sentence, without the groups in `drop`."""
   say = lambda group: (
-      "" if group in drop else getattr(scene, _FIELDS[group]))
+      "" if group in drop else getattr(scene, FIELDS[group]))
   text = _a(f"{say('colour')} {scene.subject}".strip())
   if garment := say("clothing"):
     text += " wearing " + (

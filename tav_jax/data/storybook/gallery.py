@@ -1,0 +1,86 @@
+r"""Draws the world's sheet: every value of every group, then scenes by lot.
+
+  python -m tav_jax.data.storybook.gallery --out=docs/world.png
+"""
+
+import dataclasses
+import os
+import pathlib
+
+from absl import app, flags
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from tav_jax.data import sheet
+from tav_jax.data.storybook import scene
+from tav_jax.data.storybook.render import render
+from tav_jax.data.storybook.scene import Scene
+
+_ACROSS, _BY_LOT = 7, 14
+_TITLE, _MARGIN = 34, 8
+_INK, _PAPER = (32, 32, 32), (255, 255, 255)
+
+# What a group's values are shown on, and the word for none.
+_ROWS = {
+    "subject": (Scene(verb="dancing", place="on the grass"), ""),
+    "colour": (Scene(subject="rabbit", verb="jumping"), "natural"),
+    "clothing": (Scene(subject="panda", place="on the snow"), "none"),
+    "verb": (Scene(subject="penguin", place="on the beach", phase=0.2), ""),
+    "place": (Scene(subject="robot", phase=0.2), ""),
+    "style": (Scene(subject="woman", verb="surfing"), "plain"),
+}
+
+
+def draw(seed: int = 0) -> Image.Image:
+  """A titled row for each group, then pictures with their captions."""
+  sections = [_section(group, _values(group)) for group in scene.GROUPS]
+  rng = np.random.default_rng(seed)
+  by_lot = [scene.random_scene(rng) for _ in range(_BY_LOT)]
+  sections.append(_section(
+      "all of them by lot", [(scene.caption(s), s) for s in by_lot]))
+  page = Image.new("RGB", (
+      max(section.width for section in sections),
+      sum(section.height for section in sections)), _PAPER)
+  top = 0
+  for section in sections:
+    page.paste(section, (0, top))
+    top += section.height
+  return page
+
+
+def save(page: Image.Image, path: str | os.PathLike) -> None:
+  """Writes a PNG of 256 colours."""
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  page.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _values(group: str) -> list[tuple[str, Scene]]:
+  """A group's values and a scene of each."""
+  base, none = _ROWS[group]
+  field = scene.FIELDS[group]
+  return [
+      (value or none, dataclasses.replace(base, **{field: value}))
+      for value in scene.GROUPS[group]]
+
+
+def _section(title: str, scenes: list[tuple[str, Scene]]) -> Image.Image:
+  cells = [(label, render(drawn)[None]) for label, drawn in scenes]
+  grid = Image.fromarray(sheet.moving(cells, across=_ACROSS)[0])
+  page = Image.new("RGB", (grid.width, _TITLE + grid.height), _PAPER)
+  page.paste(grid, (0, _TITLE))
+  ImageDraw.Draw(page).text(
+      (_MARGIN, _MARGIN + 2), title.capitalize(), _INK,
+      ImageFont.load_default(20))
+  return page
+
+
+def main(argv: list[str]) -> None:
+  """Draws it."""
+  del argv
+  save(draw(), flags.FLAGS.out)
+
+
+if __name__ == "__main__":
+  flags.DEFINE_string("out", None, "The PNG to write.", required=True)
+  app.run(main)
