@@ -39,6 +39,8 @@ def unet_fields(config: UNetConfig) -> dict[str, Any]:
   `cross_attention_dim` is null; `pretrained.load_unet` reads it.
   """
   block = lambda kind, attends: f"CrossAttn{kind}2D" if attends else f"{kind}2D"
+  # diffusers' Flax network takes no list of layers.
+  same = len(set(config.layers)) == 1
   return {
       "_class_name": "UNet2DConditionModel",
       "_diffusers_version": _VERSION,
@@ -46,7 +48,7 @@ def unet_fields(config: UNetConfig) -> dict[str, Any]:
       "in_channels": config.in_channels,
       "out_channels": config.out_channels,
       "block_out_channels": config.channels,
-      "layers_per_block": config.layers,
+      "layers_per_block": config.layers[0] if same else config.layers,
       "attention_head_dim": config.heads,
       "down_block_types": [
           block("DownBlock", x) for x in config.down_attention],

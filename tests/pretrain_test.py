@@ -1,0 +1,278 @@
+"""All stages of pretraining through their entry point, on tiny networks."""
+
+import functools
+import itertools
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from conftest import CACHE, ROOT
+from diffusers import FlaxUNet2DConditionModel
+from diffusers.models import attention_flax
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+import pytest
+from transformers import CLIPTextConfig, FlaxCLIPTextModel
+
+import tav_jax
+from tav_jax import pretrained, text_to_image
+from tav_jax.evaluation import judge
+from tav_jax.models.unet import UNet3D
+from tav_jax.pretrained import files, load
+from tav_jax.pretrained.parts import token_ids
+
+pytestmark = pytest.mark.slow
+
+STAGES = ("tokenizer", "autoencoder", "judge", "clip", "diffusion")
+LEAVES = {
+    "autoencoder": ["vae"], "judge": ["judge"], "clip": ["clip"],
+    "diffusion": ["unet", "text_encoder", "scheduler", "model_index.json"]}
+CONFIG = """
+from configs import pretrain_{base}
+
+def get_config():
+  config = pretrain_{base}.get_config()
+  config.data.directory = "{data}"
+  config.data.count = 40
+  config.data.size = 16
+  config.tokenizer.captions = 40
+  config.autoencoder.model.channels = (8, 8)
+  config.autoencoder.model.groups = 4
+  config.judge.model.channels = (16,)
+  config.clip.model.width = 16
+  config.clip.model.layers = 1
+  config.clip.model.heads = 2
+  config.clip.model.embed_width = 8
+  config.diffusion.model.channels = (32,)
+  config.diffusion.model.attention = (False,)  # But in the middle.
+  config.diffusion.model.head_width = 8
+  config.diffusion.model.groups = 32
+  config.diffusion.sampling.steps = 2
+  for name in ("autoencoder", "judge", "clip", "diffusion"):
+    config[name].optimizer.batch_size = 4
+    config[name].optimizer.warmup_steps = 2
+    config[name].run.steps = 6
+    config[name].run.steps_per_dispatch = 1
+    config[name].run.checkpoint_every = 2
+    config[name].run.look_every = 3
+  return config
+"""
+
+
+@pytest.fixture(scope="module")
+def configs(tmp_path_factory):
+  """The tiny configs by the name of what they derive from."""
+  root = tmp_path_factory.mktemp("configs")
+  made = {base: root / f"{base}.py" for base in ("storybook", "ddpm")}
+  for base, file in made.items():
+    file.write_text(CONFIG.format(base=base, data=root / "data"))
+  return made
+
+
+def start(config, workdir, *flags):
+  return subprocess.Popen(
+      [sys.executable, "-m", "tav_jax.pretrain", f"--config={config}",
+       f"--workdir={workdir}", *flags],
+      cwd=ROOT, stderr=subprocess.PIPE, env=os.environ | {
+          "JAX_COMPILATION_CACHE_DIR": str(CACHE)})
+
+
+def finish(process) -> str:
+  _, stderr = process.communicate()
+  assert process.returncode == 0, stderr.decode()
+  return stderr.decode()
+
+
+def contents(directory: pathlib.Path) -> dict[str, bytes]:
+  return {
+      str(file.relative_to(directory)): file.read_bytes()
+      for file in sorted(directory.rglob("*")) if file.is_file()}
+
+
+def logged(workdir, stage):
+  """Steps whose loss was logged."""
+  lines = (workdir / stage / "metrics.jsonl").read_text().splitlines()
+  return [x["step"] for x in map(json.loads, lines) if "loss" in x]
+
+
+@pytest.fixture(scope="module")
+def run(configs, tmp_path_factory):
+  """A run of all stages that was never interrupted."""
+  workdir = tmp_path_factory.mktemp("runs") / "straight"
+  return workdir, finish(start(configs["storybook"], workdir))
+
+
+def test_what_a_run_leaves(run):
+  workdir, stderr = run
+  begun = re.findall(r"^(\w+): [\d.]+ M parameters", stderr, re.MULTILINE)
+  assert begun == [*STAGES[1:]]
+  assert stderr.index("tokenizer: ") < stderr.index("autoencoder: ")
+  assert {p.name for p in (workdir / "model").iterdir()} == {
+      "tokenizer", *itertools.chain(*LEAVES.values())}
+  for stage in STAGES[1:]:
+    assert logged(workdir, stage) == [1, 2, 3, 4, 5, 6]
+    assert (workdir / stage / "samples/step_000006").is_dir()
+  sheets = workdir / "diffusion/samples/step_000003"
+  for name in ("test.png", "held_out.png"):
+    assert Image.open(sheets / name).size[0] > 8 * 192
+
+
+def test_the_model_loads(run):
+  model = run[0] / "model"
+  loaded = tav_jax.load_pretrained(model)
+  assert loaded.unet_config.in_channels == 4
+  assert loaded.schedule.prediction == "v_prediction"
+  clip = pretrained.load_clip(model)
+  text = "a man is running"
+  assert clip.tokenizer(text).input_ids == loaded.tokenizer(text).input_ids
+  assert clip.config.text == loaded.text_encoder.config
+  shown = judge.load(model / "judge")(np.zeros((1, 16, 16, 3), np.float32))
+  assert shown["subject"].shape == (1,)
+
+
+def test_the_model_is_diffusers_and_transformers(run, monkeypatch):
+  # diffusers' Flax feed-forward has the tanh GELU, its PyTorch the exact.
+  monkeypatch.setattr(
+      attention_flax.nn, "gelu", functools.partial(nn.gelu, approximate=False))
+  model = run[0] / "model"
+  config, params = pretrained.load_unet(model, temporal="none")
+  oracle, _ = FlaxUNet2DConditionModel.from_config(
+      files.read_config(model / "unet"), return_unused_kwargs=True)
+  assert config.groups == 32  # It has no others.
+  random = np.random.default_rng(0)
+  latents = random.standard_normal((2, 8, 8, 4), np.float32)
+  embeds = random.standard_normal((2, 5, 16), np.float32)
+  times = jnp.array([3, 700])
+  expected = jax.jit(oracle.apply)(
+      {"params": params}, jnp.moveaxis(latents, -1, 1), times, embeds).sample
+  output = jax.jit(UNet3D(config).apply)(
+      {"params": params}, latents[:, None], times, embeds)
+  np.testing.assert_allclose(
+      jnp.moveaxis(output[:, 0], -1, 1), expected, rtol=0, atol=1e-4)
+
+  loaded = tav_jax.load_pretrained(model)
+  tokens, _ = token_ids(loaded.tokenizer, 24, ["a man is running", ""])
+  encoder = FlaxCLIPTextModel.from_pretrained(
+      model / "text_encoder", config=CLIPTextConfig.from_pretrained(
+          model / "text_encoder"))
+  encoder.params = jax.tree.map(lambda x: x.astype("float32"), encoder.params)
+  np.testing.assert_allclose(
+      loaded.text_encoder(tokens), encoder(tokens).last_hidden_state, rtol=0,
+      atol=1e-4)
+
+
+def test_a_finished_run_has_nothing_left_to_do(run, configs):
+  workdir, _ = run
+  parts = [workdir / "model", workdir / "latents"]
+  before = [{f: f.stat().st_mtime_ns for f in p.rglob("*")} for p in parts]
+  finish(start(configs["storybook"], workdir))
+  assert before == [
+      {f: f.stat().st_mtime_ns for f in p.rglob("*")} for p in parts]
+  for stage in STAGES[1:]:
+    assert logged(workdir, stage) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("stage", STAGES[1:])
+def test_killed_stages_end_bit_identical(run, configs, tmp_path, stage):
+  straight, _ = run
+  workdir = tmp_path / "killed"
+  shutil.copytree(straight / "model", workdir / "model")
+  for part in map((workdir / "model").joinpath, LEAVES[stage]):
+    shutil.rmtree(part) if part.is_dir() else part.unlink()
+  flag = f"--config.stages=('{stage}',)"
+
+  def steps(n):
+    return lambda: len(logged(workdir, stage)) >= n
+
+  def names(directory, mark):
+    return lambda: any(mark in p.name for p in directory.iterdir())
+
+  # While it trains, saves and exports.
+  moments = (
+      steps(1), names(workdir / stage / "checkpoints", "tmp"), steps(3),
+      names(workdir / "model", LEAVES[stage][0]), steps(5))
+  for moment in moments:
+    process = start(configs["storybook"], workdir, flag)
+    while process.poll() is None:
+      try:
+        if moment():
+          break
+      except (FileNotFoundError, ValueError):
+        pass  # Not there yet, or half a line.
+      time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+  finish(start(configs["storybook"], workdir, flag))
+  assert logged(workdir, stage) == logged(straight, stage)
+  ours, theirs = contents(workdir / "model"), contents(straight / "model")
+  assert ours.keys() == theirs.keys()
+  for name in theirs:
+    assert ours[name] == theirs[name], name
+
+
+# DDPM in pixels.
+
+
+def test_ddpm_without_text(configs, tmp_path):
+  finish(start(configs["ddpm"], tmp_path))
+  model = tmp_path / "model"
+  assert {p.name for p in model.iterdir()} == {"unet", "scheduler"}
+  unet, params = pretrained.load_unet(model, temporal="none")
+  schedule = load.load_schedule(model / "scheduler")
+  assert unet.text_width is None and schedule.clip_sample
+  # What it draws is on the sheet, but for weights rounded to float16.
+  drawn = text_to_image.pictures(np.asarray, text_to_image.sample_ancestral(
+      unet, schedule, params, text_to_image.noise(0, (16, 16, 16, 3)), None,
+      None, seed=0, scale=1.0, num_steps=2))
+  sheet = np.asarray(Image.open(
+      tmp_path / "diffusion/samples/step_000006/samples.png"))
+  zoom = sheet[8:8 + 192, 8:8 + 192][6::12, 6::12]
+  assert np.abs(zoom.astype(int) - drawn[0]).mean() < 3
+
+
+def test_ddpm_with_text(configs, tmp_path):
+  finish(start(
+      configs["ddpm"], tmp_path, "--config.diffusion.model.captioned=True",
+      "--config.stages=('tokenizer', 'clip', 'diffusion')"))
+  model = tmp_path / "model"
+  assert {p.name for p in model.iterdir()} == {
+      "unet", "scheduler", "text_encoder", "tokenizer", "clip"}
+  unet, _ = pretrained.load_unet(model, temporal="none")
+  assert unet.text_width == 16 and unet.in_channels == 3
+  assert Image.open(
+      tmp_path / "diffusion/samples/step_000006/held_out.png").size[0] > 8 * 192
+
+
+# Your own pictures.
+
+
+def test_a_folder_of_pictures(configs, tmp_path):
+  folder = tmp_path / "pictures"
+  folder.mkdir()
+  random = np.random.default_rng(0)
+  with (folder / "metadata.jsonl").open("w") as file:
+    for i in range(320):  # One in twenty is held back.
+      pixels = random.integers(0, 256, (20, 24, 3), np.uint8)
+      Image.fromarray(pixels).save(folder / f"{i}.png")
+      file.write(json.dumps({"file_name": f"{i}.png", "text": f"a {i}"}) + "\n")
+  flags = (f"--config.data.source={folder}", "--config.data.directory=",
+           "--config.stages=('tokenizer', 'autoencoder', 'clip', 'diffusion')")
+  workdir = tmp_path / "run"
+  too_large = start(
+      configs["storybook"], workdir, *flags,
+      "--config.clip.optimizer.batch_size=305")
+  _, stderr = too_large.communicate()
+  assert too_large.returncode == 2
+  assert b"clip.optimizer.batch_size=305: expected at most 304" in stderr
+  finish(start(configs["storybook"], workdir, *flags))
+  assert tav_jax.load_pretrained(workdir / "model").tokenizer("a 3").input_ids
+  assert (workdir / "diffusion/samples/step_000006/test.png").exists()
