@@ -16,12 +16,11 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import numpy as safetensors
 
 from tav_jax.models.clip import CLIPTextModel
 from tav_jax.models.unet import UNet3D
 from tav_jax.models.vae import AutoencoderKL
-from tav_jax.pretrained import configs, files, names
+from tav_jax.pretrained import configs, files, names, pipeline
 
 _UNET = {
     "_class_name": "UNet2DConditionModel", "in_channels": 4, "out_channels": 4,
@@ -84,13 +83,12 @@ def write(out: pathlib.Path, size: str) -> None:
   unet_config = configs.read_unet(unet, "unet")
   vae_config = configs.read_vae(vae, "vae")
   text_config = configs.read_text_encoder(text, "text_encoder")
-  weights = "diffusion_pytorch_model.safetensors"
   _write_part(
-      out / "unet", unet, weights, UNet3D(unet_config),
+      out / "unet", unet, pipeline.WEIGHTS, UNet3D(unet_config),
       jnp.zeros((1, 1, 8, 8, unet_config.in_channels)), jnp.zeros(1, int),
       jnp.zeros((1, 2, unet_config.text_width)))
   _write_part(
-      out / "vae", vae, weights, AutoencoderKL(vae_config),
+      out / "vae", vae, pipeline.WEIGHTS, AutoencoderKL(vae_config),
       jnp.zeros((1, vae_config.factor, vae_config.factor, 3)))
   _write_part(
       out / "text_encoder", text, "model.safetensors",
@@ -115,11 +113,7 @@ def _write_part(
   flat = {
       path: _draw(random, path, leaf.shape)
       for path, leaf in names.flatten(shapes).items() if "_temp/" not in path}
-  arrays = names.write_torch_names(flat)
-  _write_json(directory / "config.json", config)
-  safetensors.save_file(
-      {prefix + name: array for name, array in arrays.items()},
-      directory / file, metadata={"format": "pt"})
+  pipeline.write_part(directory, file, flat, config, prefix)
 
 
 def _draw(random, path: str, shape: tuple[int, ...]) -> np.ndarray:
