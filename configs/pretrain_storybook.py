@@ -44,7 +44,8 @@ def get_config() -> ConfigDict:
   config.judge.model.channels = (32, 64, 128, 128)
 
   config.clip = stage(
-      steps=1500, batch_size=128, learning_rate=1e-3, average=0.99)
+      steps=500, batch_size=128, learning_rate=1e-3, average=0.99)
+  config.clip.run.look_every = 250
   config.clip.model = ConfigDict()
   config.clip.model.width = 128
   config.clip.model.layers = 3
