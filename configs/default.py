@@ -21,6 +21,9 @@ def get_config() -> ConfigDict:
   config.model.checkpoint = "CompVis/stable-diffusion-v1-4"
   config.model.revision = ""
   config.model.trainable = ("attn1/to_q", "attn2/to_q", "attn_temp")
+  config.model.spatial = "sparse_causal"
+  config.model.temporal = "full"
+  config.model.convolution = "1x3x3"
   config.model.dtype = "auto"
   config.model.remat = True
   config.model.attention_block = 256

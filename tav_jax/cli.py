@@ -94,15 +94,15 @@ def _unknown_key(argv: list[str], base: config_dict.ConfigDict) -> str:
 
 
 def _file_config(argv: list[str]) -> config_dict.ConfigDict:
-  """What `get_config()` of the file `--config=FILE` returns."""
-  file = _value_of("--config=", argv)
+  """What `get_config()` of `--config=FILE` returns, or of FILE:ARGUMENT."""
+  file, *argument = _value_of("--config=", argv).rsplit(":", 1)
   if not file or not pathlib.Path(file).is_file():
     _fail(
         f"--config={file}: no such file; expected a config file such as "
         "--config=configs/storybook.py")
   try:
     get_config = runpy.run_path(file).get("get_config", lambda: None)
-    config = get_config()
+    config = get_config(*argument)
   except Exception as error:  # Whatever the user's file raises.
     _fail(f"--config={file}: {type(error).__name__}: {_one_line(error)}")
   if not isinstance(config, config_dict.ConfigDict):

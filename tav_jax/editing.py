@@ -30,6 +30,14 @@ def invert(
       model, trainable, latents, steps, model.embed([""]), progress=progress)
 
 
+def noise(start: str, seed: int, shape: Sequence[int]) -> Video:
+  """Unit Gaussian noise `1 f h w c`: "random", or "shared" by all frames."""
+  one, frames, *frame = shape
+  draw = (one, 1 if start == "shared" else frames, *frame)
+  return jnp.broadcast_to(
+      jax.random.normal(jax.random.key(seed), draw), tuple(shape))
+
+
 def resample(
     model: VideoModel, trainable: Params, noise: Video, num_steps: int,
     progress: Progress,
@@ -57,7 +65,7 @@ def edit(
   Args:
     model: The model.
     trainable: Its tuned parameters.
-    noise: x_T of one clip, `1 f h w c`: inverted or unit Gaussian.
+    noise: x_T of one clip, `1 f h w c`, of `invert` or `noise`.
     prompts: What to render.
     negative_prompt: What guidance moves away from; "" is the usual.
     guidance_scale: Classifier-free guidance; 1 is none.

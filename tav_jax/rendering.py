@@ -5,7 +5,6 @@ import logging
 import pathlib
 import time
 
-import jax
 from ml_collections import ConfigDict
 import tqdm
 
@@ -58,7 +57,7 @@ def render(
       checks = [("autoencoder round trip", latents),
                 ("inversion and back, no guidance", back)]
     else:
-      noise = jax.random.normal(jax.random.key(settings.seed), latents.shape)
+      noise = editing.noise(settings.start, settings.seed, latents.shape)
     edits = editing.edit(
         model, trainable, noise, settings.prompts,
         negative_prompt=settings.negative_prompt,

@@ -11,7 +11,7 @@ from tav_jax.errors import InputError
 from tav_jax.models.vae import VAEConfig
 from tav_jax.sampling.schedule import Schedule
 
-STARTS = ("inversion", "random")
+STARTS = ("inversion", "random", "shared")
 
 SEEDS = (0, 2**32 - 1)
 BELOW_ONE = 1 - 1e-9
@@ -20,7 +20,7 @@ BELOW_ONE = 1 - 1e-9
 _RANGES = (
     ("seed", *SEEDS),
     ("model.attention_block", 0, math.inf),
-    ("optimizer.steps", 1, math.inf),
+    ("optimizer.steps", 0, math.inf),
     ("optimizer.learning_rate", 0, 1),
     ("optimizer.warmup_steps", 0, math.inf),
     ("optimizer.b1", 0, BELOW_ONE),
@@ -45,7 +45,7 @@ def check(config: ConfigDict) -> None:
   if config.sampling.start not in STARTS:
     raise InputError(
         f"sampling.start={config.sampling.start!r}: expected "
-        f"{' or '.join(STARTS)}")
+        f"{', '.join(STARTS)}")
   prompts = config.sampling.prompts
   if not prompts or not all(isinstance(p, str) and p.strip() for p in prompts):
     raise InputError(

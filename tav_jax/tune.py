@@ -53,13 +53,15 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
     for prompt, frames in rendered:
       metrics.video(int(state.step), prompt, Clip(frames, clip.fps))
 
-  if resumed and (resumed % config.run.sample_every == 0
-                  or resumed == config.optimizer.steps):
+  last = config.optimizer.steps
+  if checkpoints.latest is None and not last:
+    checkpoints.save(state)  # Without tuning, there is only sampling.
+  if resumed == last or (resumed and resumed % config.run.sample_every == 0):
     sample(state)  # Unless there: the run may have been killed meanwhile.
   with clock("tuning"):
     state = loop.run(
         lambda state, n: take_steps(state, model.frozen, batch, n), state,
-        steps=config.optimizer.steps,
+        steps=last,
         steps_per_dispatch=config.optimizer.steps_per_dispatch,
         checkpoint_every=config.run.checkpoint_every,
         sample_every=config.run.sample_every,

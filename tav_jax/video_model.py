@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from tav_jax import pretrained
 from tav_jax.errors import InputError
 from tav_jax.models.layers import Compute
-from tav_jax.models.unet import UNet3D, UNetConfig
+from tav_jax.models.unet import UNet3D, UNetConfig, VARIANTS
 from tav_jax.pretrained.parts import TextEncoder, token_ids, VAE
 from tav_jax.sampling.guidance import Network
 from tav_jax.sampling.schedule import Schedule
@@ -77,6 +77,9 @@ def load(
     *,
     revision: str = "",
     trainable: Sequence[str],
+    spatial: str = UNetConfig.spatial,
+    temporal: str = UNetConfig.temporal,
+    convolution: str = UNetConfig.convolution,
     dtype: str = "auto",
     remat: bool = True,
     attention_block: int = 256,
@@ -87,15 +90,24 @@ def load(
     checkpoint: As for `tav_jax.load_pretrained`.
     revision: Branch, tag or commit on the hub; "" is its default branch.
     trainable: Path patterns of the parameters that train.
+    spatial: As for `UNetConfig`, like the next two.
+    temporal: Temporal attention.
+    convolution: Kind of convolutions.
     dtype: "float32", "bfloat16" or "auto": bfloat16 on TPU and GPU.
     remat: Recompute activations of every block in the backward pass.
     attention_block: Query positions that attention handles at a time.
   """
-  if dtype not in DTYPES:
-    raise InputError(f"model.dtype={dtype!r}: expected {', '.join(DTYPES)}")
+  variant = {
+      "spatial": spatial, "temporal": temporal, "convolution": convolution}
+  known = VARIANTS | {"dtype": tuple(DTYPES)}
+  for name, value in (variant | {"dtype": dtype}).items():
+    if value not in known[name]:
+      raise InputError(
+          f"model.{name}={value!r}: expected {', '.join(known[name])}")
   on_cpu = jax.default_backend() == "cpu"
   resolved = DTYPES[dtype] or (jnp.float32 if on_cpu else jnp.bfloat16)
-  loaded = pretrained.load_pretrained(checkpoint, revision=revision or None)
+  loaded = pretrained.load_pretrained(
+      checkpoint, revision=revision or None, variant=variant)
   # Split while all is float32: what trains must not pass through bfloat16.
   train, frozen = optim.split(loaded.unet_params, trainable)
   compute = Compute(resolved, remat, attention_block)

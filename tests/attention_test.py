@@ -1,4 +1,4 @@
-"""Sparse-causal attention against full attention under a literal mask."""
+"""Spatial and temporal attention against full attention under literal masks."""
 
 import jax
 import jax.numpy as jnp
@@ -12,17 +12,21 @@ def random(seed, *shape):
   return jax.random.normal(jax.random.key(seed), shape)
 
 
-def under_literal_mask(q, k, v):
-  """Full attention over the positions of all frames, with a mask of frames.
+# How often frame i (row) sees frame j. One that is both first and previous
+# counts twice, as in [z_1, z_{i-1}].
+SEEN = {
+    "own": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "first": [[1, 0, 0], [1, 0, 0], [1, 0, 0]],
+    "sparse_causal": [[2, 0, 0], [2, 0, 0], [1, 1, 0]],
+    "all": [[1, 1, 1], [1, 1, 1], [1, 1, 1]],
+}
 
-  A frame that is both first and previous counts twice, as in [z_1, z_{i-1}].
-  """
+
+def under_literal_mask(q, k, v, seen):
+  """Full attention over the positions of all frames, with a mask of frames."""
   frames, positions = q.shape[2:4]
-  times = np.zeros((frames, frames))
-  for i in range(frames):
-    times[i, 0] += 1
-    times[i, max(i - 1, 0)] += 1
-  times = np.kron(times, np.ones((positions, positions)))
+  times = np.kron(
+      np.array(seen)[:frames, :frames], np.ones((positions, positions)))
   flat = lambda x: x.reshape(*x.shape[:2], frames * positions, -1)
   scores = jnp.einsum("bnqd,bnkd->bnqk", flat(q), flat(k)) / q.shape[-1] ** 0.5
   weights = times * jnp.exp(scores)
@@ -30,18 +34,31 @@ def under_literal_mask(q, k, v):
   return jnp.einsum("bnqk,bnkd->bnqd", weights, flat(v)).reshape(q.shape)
 
 
-@pytest.mark.parametrize("frames", [1, 2, 5])
-def test_equals_full_attention_under_frame_mask(frames):
+@pytest.mark.parametrize("visible", attention.VISIBLE)
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_equals_full_attention_under_frame_mask(frames, visible):
   q, k, v = (random(i, 2, 3, frames, 7, 4) for i in range(3))
+  seen = SEEN[visible] if visible != "all" else np.ones((frames, frames))
   np.testing.assert_allclose(
-      attention.sparse_causal(q, k, v), under_literal_mask(q, k, v), atol=1e-6)
+      attention.spatial(q, k, v, visible), under_literal_mask(q, k, v, seen),
+      atol=1e-6)
+
+
+def test_temporal_attention_adds_its_bias_to_the_scores():
+  q, k, v = (random(i, 2, 3, 4, 5, 8) for i in range(3))
+  bias = random(3, 3, 5, 5)
+  bias = jnp.where(np.tri(5, dtype=bool), bias, -jnp.inf)
+  scores = jnp.einsum("bnsqd,bnskd->bnsqk", q, k) / 8**0.5 + bias[:, None]
+  expected = jnp.einsum("bnsqk,bnskd->bnsqd", jax.nn.softmax(scores), v)
+  np.testing.assert_allclose(
+      attention.temporal(q, k, v, bias), expected, atol=1e-6)
 
 
 def test_frame_depends_on_itself_the_first_and_the_previous_alone():
   x = random(0, 1, 2, 6, 5, 4)
 
   def output(x, frame):
-    return attention.sparse_causal(x, x, x)[:, :, frame].sum()
+    return attention.spatial(x, x, x)[:, :, frame].sum()
 
   for frame in range(6):
     reach = np.abs(jax.grad(output)(x, frame)).sum(axis=(0, 1, 3, 4))
@@ -53,11 +70,11 @@ def test_blocks_equal_plain(block):
   q, k, v = (random(i, 2, 2, 3, 8, 4) for i in range(3))
 
   def loss(block):
-    return lambda *a: (attention.sparse_causal(*a, block=block) ** 2).sum()
+    return lambda *a: (attention.spatial(*a, block=block) ** 2).sum()
 
   np.testing.assert_allclose(
-      attention.sparse_causal(q, k, v, block),
-      attention.sparse_causal(q, k, v), atol=1e-6)
+      attention.spatial(q, k, v, block=block),
+      attention.spatial(q, k, v), atol=1e-6)
   for a, b in zip(jax.grad(loss(block), (0, 1, 2))(q, k, v),
                   jax.grad(loss(0), (0, 1, 2))(q, k, v), strict=True):
     np.testing.assert_allclose(a, b, atol=1e-5)
@@ -69,7 +86,7 @@ def test_blocks_bound_memory():
 
   def temporaries(block):
     grad = jax.grad(
-        lambda q, k, v: attention.sparse_causal(q, k, v, block).sum())
+        lambda q, k, v: attention.spatial(q, k, v, block=block).sum())
     compiled = jax.jit(grad).lower(q, k, v).compile()
     return compiled.memory_analysis().temp_size_in_bytes
 
@@ -78,4 +95,4 @@ def test_blocks_bound_memory():
 
 def test_large_scores_do_not_overflow():
   q = 200 * random(0, 1, 1, 3, 4, 8)
-  assert np.isfinite(attention.sparse_causal(q, q, q)).all()
+  assert np.isfinite(attention.spatial(q, q, q)).all()

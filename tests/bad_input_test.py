@@ -138,7 +138,7 @@ ROWS = {
         ["model.trainable", "'attn1('", "expected"],
     f"{TUNE} --config.model.trainable=()":
         ["model.trainable=()", "expected"],
-    f"{TUNE} --config.optimizer.steps=0": ["optimizer.steps=0", "1 or more"],
+    f"{TUNE} --config.optimizer.steps=-1": ["optimizer.steps=-1", "0 or more"],
     f"{TUNE} --config.optimizer.learning_rate=-1":
         ["optimizer.learning_rate=-1.0", "0 to 1"],
     f"{TUNE} --config.optimizer.learning_rate=nan":
@@ -157,7 +157,7 @@ ROWS = {
     f"{TUNE} --config.sampling.steps=2000":
         ["sampling.steps=2000", "1 to 1000"],
     f"{TUNE} --config.sampling.start=noise":
-        ["sampling.start='noise'", "inversion or random"],
+        ["sampling.start='noise'", "inversion, random, shared"],
     f"{TUNE} --config.sampling.prompts=()":
         ["sampling.prompts=()", "such as \"('a panda"],
     f"{TUNE} --config.sampling.prompts=\"('a cat', '')\"":

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tav_jax.models.layers import Compute
-from tav_jax.models.unet import UNet3D, UNetConfig
-from tav_jax.pretrained import configs, load_unet, names
+from tav_jax.models.layers import Compute, TemporalConv
+from tav_jax.models.transformer import TemporalAttention
+from tav_jax.models.unet import UNet3D, UNetConfig, VARIANTS
+from tav_jax.pretrained import configs, export_unet, load_unet, names
 
 CONFIG = UNetConfig(
     channels=(32, 64), layers=(1, 1), heads=(4, 2), text_width=16,
@@ -149,7 +150,7 @@ def test_a_text_too_many_or_too_few_is_an_error(params):
     apply(CONFIG, params, latents, None)
   with pytest.raises(ValueError, match=r"expected no text.*text_width=None"):
     apply(UNCONDITIONAL, params, latents)
-  with pytest.raises(ValueError, match="temporal='some': expected full or"):
+  with pytest.raises(ValueError, match="temporal='some': expected full, rel"):
     dataclasses.replace(CONFIG, temporal="some")
 
 
@@ -157,3 +158,78 @@ def test_text_width_of_a_config_file():
   read = lambda values: configs.read_unet(values, "").text_width
   assert read({}) == 1280  # diffusers' default.
   assert read({"cross_attention_dim": None}) is None
+
+
+# Other ways to inflate.
+
+
+VARIANT = [dict(zip(VARIANTS, values, strict=True)) for values in (
+    ("own", "relative", "1x3x3"), ("all", "relative_causal", "pseudo_3d"))]
+
+
+@pytest.mark.parametrize("variant", VARIANT, ids=lambda v: "-".join(v.values()))
+def test_every_variant_starts_as_the_image_model(sd1, variant):
+  image_config, image_params = load_unet(sd1 / "unet", temporal="none")
+  config, params = load_unet(sd1 / "unet", variant=variant)
+  image = jax.random.normal(jax.random.key(2), (1, 1, 8, 6, 4))
+  text = jax.random.normal(jax.random.key(3), (1, 4, 32))
+  alone = apply(image_config, image_params, image, text)
+  video = apply(config, params, repeat(image, "b 1 h w c -> b 3 h w c"), text)
+  for frame in range(3):
+    np.testing.assert_allclose(video[:, frame], alone[:, 0], atol=3e-4)
+
+
+def test_a_variant_survives_its_export(sd1, tmp_path):
+  config, params = load_unet(sd1 / "unet", variant=VARIANT[1])
+  random = np.random.default_rng(0)
+  params = jax.tree.map(
+      lambda x: random.standard_normal(x.shape).astype(x.dtype), params)
+  export_unet(tmp_path, config, params)
+  config_again, params_again = load_unet(tmp_path)
+  assert config_again == config
+  jax.tree.map(np.testing.assert_array_equal, params_again, params)
+
+
+def test_convolution_over_frames():
+  x = jax.random.normal(jax.random.key(0), (2, 5, 3, 4, 6))
+  params = TemporalConv().init(jax.random.key(0), x)
+  np.testing.assert_array_equal(TemporalConv().apply(params, x), x)
+  kernel = jax.random.normal(jax.random.key(1), (3, 6, 6))
+  params["params"]["kernel"] = kernel
+  y = TemporalConv().apply(params, x)
+  expected = jax.lax.conv_general_dilated(
+      rearrange(x, "b f h w c -> (b h w) f c"), kernel, (1,), "SAME",
+      dimension_numbers=("NWC", "WIO", "NWC"))
+  np.testing.assert_allclose(
+      rearrange(y, "b f h w c -> (b h w) f c"), expected, atol=1e-5)
+
+
+def relative(causal, frames, bias):
+  """Attention with this bias, as a function of `b f s c`."""
+  module = TemporalAttention(2, True, causal, Compute())
+  x = jax.random.normal(jax.random.key(0), (1, frames, 2, 8))
+  params = module.init(jax.random.key(1), x)["params"]
+  params["relative_bias"] = bias * jnp.ones_like(params["relative_bias"])
+  params["to_out_0"]["kernel"] = jnp.eye(8)
+  return x, lambda x: module.apply({"params": params}, x)
+
+
+def test_causal_temporal_attention_sees_no_later_frame():
+  x, attend = relative(True, 4, 0.0)
+  for frame in range(4):
+    reach = jax.grad(lambda x, i=frame: attend(x)[:, i].sum())(x)
+    assert set(np.flatnonzero(np.abs(reach).sum((0, 2, 3)))) == set(
+        range(frame + 1))
+
+
+def test_relative_positions_tell_time():
+  distances = jnp.arange(65.0) / 8
+  for bias, tells in ((jnp.zeros(65), False), (distances, True)):
+    x, attend = relative(False, 4, bias)
+    backwards = attend(x[:, ::-1])[:, ::-1]
+    assert np.allclose(backwards, attend(x), atol=1e-5) != tells
+  # By distance alone: a clip's middle does not know when the clip began.
+  _, attend = relative(False, 200, -20 * jnp.abs(distances - 4))
+  long = jax.random.normal(jax.random.key(0), (1, 200, 1, 8))
+  np.testing.assert_allclose(
+      attend(long)[:, 100:110], attend(long[:, 50:150])[:, 50:60], atol=1e-5)

@@ -1,4 +1,4 @@
-r"""Softmax attention whose keys come in parts, and sparse-causal attention.
+r"""Softmax attention whose keys come in parts: over space and over time.
 
 Tune-A-Video (arXiv 2212.11565, Sec. 3.2, Eq. 2) lets frame i attend to the
 first frame and to the one before it:
@@ -13,7 +13,8 @@ K = [K_1; K_2; ...] is
 
 with one row maximum m over all parts. In (1) the first frame's part is one
 array per clip, contracted with the queries of all frames; only the previous
-frame's part has a frame axis.
+frame's part has a frame axis. Other choices of what frame i sees are other
+lists of parts (`VISIBLE`).
 
 Arrays are `b n f q d`, heads before positions: every contraction is then a
 plain batched matrix product (4x faster on CPU than with heads third).
@@ -32,6 +33,7 @@ from tav_jax.types import Array
 Query = Float[Array, "b n f q d"]
 Part = tuple[Float[Array, "b n ... k d"], Float[Array, "b n ... k d"]]
 """Keys and values, `b n f k d` or, shared by all frames, `b n k d`."""
+PerFrame = Float[Array, "b n f k d"]
 
 
 def attend(query: Query, parts: Sequence[Part], block: int = 0) -> Query:
@@ -58,11 +60,11 @@ def attend(query: Query, parts: Sequence[Part], block: int = 0) -> Query:
   return rearrange(out, "m b n f q d -> b n f (m q) d")[:, :, :, :positions]
 
 
-def _attend(query: Query, parts: Sequence[Part]) -> Query:
+def _attend(query: Query, parts: Sequence[Part], bias=0.0) -> Query:
   scaled = query * query.shape[-1] ** -0.5
   scores = [
       jnp.einsum(f"bnfqd,{_letters(k)}->bnfqk", scaled, k,
-                 preferred_element_type=jnp.float32)
+                 preferred_element_type=jnp.float32) + bias
       for k, _ in parts
   ]
   peak = functools.reduce(
@@ -81,20 +83,65 @@ def _letters(part: jax.Array) -> str:
   return "bnfkd" if part.ndim == 5 else "bnkd"
 
 
-def sparse_causal(
+def spatial(
     query: Query,
-    key: Float[Array, "b n f k d"],
-    value: Float[Array, "b n f k d"],
+    key: PerFrame,
+    value: PerFrame,
+    visible: str = "sparse_causal",
     block: int = 0,
 ) -> Query:
-  """Attention of frame i over frames 1 and i-1, Eq. (1)."""
-  first = key[:, :, 0], value[:, :, 0]
-  if query.shape[2] == 1:  # [z_1, z_1] attends as z_1 alone.
-    return attend(query, [first], block)
-  previous = _previous(key), _previous(value)
-  return attend(query, [first, previous], block)
+  """Attention of every frame's positions over those of the frames it sees.
+
+  Args:
+    query: Queries, `b n f q d`.
+    key: Keys, `b n f k d`.
+    value: Values, `b n f k d`.
+    visible: Which frames frame i sees, a key of `VISIBLE`.
+    block: As for `attend`.
+
+  Returns:
+    The attended values, `b n f q d`.
+  """
+  # A frame alone sees itself, and [z_1, z_1] attends as z_1 does.
+  see = VISIBLE["first" if query.shape[2] == 1 else visible]
+  return attend(query, list(zip(see(key), see(value), strict=True)), block)
 
 
-def _previous(x: Float[Array, "b n f k d"]) -> Float[Array, "b n f k d"]:
+def temporal(
+    query: Query,
+    key: PerFrame,
+    value: PerFrame,
+    bias: Float[Array, "n q k"] | float = 0.0,
+) -> Query:
+  """Attention of every position over itself in all frames.
+
+  Args:
+    query: Queries, `b n s q d`, of positions s in frames q.
+    key: Keys, `b n s k d`.
+    value: Values, `b n s k d`.
+    bias: Added to the scores; -inf where frame q must not see frame k.
+
+  Returns:
+    The attended values, `b n s q d`.
+  """
+  if not isinstance(bias, float):
+    bias = rearrange(bias, "n q k -> n 1 q k")
+  return _attend(query, [(key, value)], bias)
+
+
+def _previous(x: PerFrame) -> PerFrame:
   """Frame i-1 in the place of frame i; the first frame stays."""
   return jnp.concatenate([x[:, :, :1], x[:, :, :-1]], axis=2)
+
+
+VISIBLE = {
+    "own": lambda x: [x],
+    "first": lambda x: [x[:, :, 0]],
+    "sparse_causal": lambda x: [x[:, :, 0], _previous(x)],
+    "all": lambda x: [rearrange(x, "b n f k d -> b n (f k) d")],
+}
+"""What frame i sees in spatial attention, as parts of its keys (or values).
+
+Itself, as in an image model; the first frame; the first and the previous, Eq.
+(1); all of them.
+"""

@@ -5,6 +5,9 @@ time, so its kernel keeps the two-dimensional shape of the image model. All
 leading axes of an input are batch axes to it. GroupNorm, in contrast, pools
 over every axis but the first and the channels: given `b f h w c` its
 statistics are the clip's, given `(b f) h w c` they are the frame's.
+
+Make-A-Video (arXiv 2209.14792, Sec. 3.2.1) lets a convolution over frames
+follow each of these ("pseudo-3-D"); at its start it is the identity.
 """
 
 import dataclasses
@@ -62,6 +65,42 @@ class Conv(nn.Module):
     return y.reshape(*x.shape[:-3], *y.shape[-3:]) + bias
 
 
+class TemporalConv(nn.Module):
+  """Convolution of three frames at every position; the identity at its start.
+
+  Frames before the first and after the last are zeros.
+  """
+
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "b f h w c"]) -> Float[
+      Array, "b f h w c"]:
+    frames, channels = x.shape[1], x.shape[-1]
+    kernel = self.param(
+        "kernel", _middle_is_identity, (3, channels, channels))
+    bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+    x = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0), (0, 0)))
+    return bias + sum(
+        jnp.einsum("bfhwc,cd->bfhwd", x[:, i:i + frames], kernel[i])
+        for i in range(3))
+
+
+def _middle_is_identity(key, shape, dtype=jnp.float32):
+  del key
+  return jnp.zeros(shape, dtype).at[1].set(jnp.eye(shape[1], dtype=dtype))
+
+
+def convolve(
+    x: Float[Array, "*b h w c"], features: int, *, name: str, dtype: Any,
+    over_frames: bool = False, stride: int = 1,
+) -> Float[Array, "*b H W C"]:
+  """A 1x3x3 convolution of the calling module; then, if asked, over frames."""
+  x = Conv(features, stride=stride, dtype=dtype, name=name)(x)
+  return TemporalConv(dtype, name=f"{name}_temp")(x) if over_frames else x
+
+
 class TimestepEmbedding(nn.Module):
   """Sinusoidal features of the timestep and a two-layer perceptron.
 
@@ -96,6 +135,7 @@ class ResnetBlock(nn.Module):
   groups: int
   eps: float
   dtype: Any = jnp.float32
+  over_frames: bool = False
 
   @nn.compact
   def __call__(
@@ -105,14 +145,15 @@ class ResnetBlock(nn.Module):
   ) -> Float[Array, "*b h w C"]:
     norm = lambda name: nn.GroupNorm(
         self.groups, epsilon=self.eps, dtype=self.dtype, name=name)
-    y = nn.silu(norm("norm1")(x))
-    y = Conv(self.features, dtype=self.dtype, name="conv1")(y)
+    conv = lambda name, y: convolve(
+        y, self.features, name=name, dtype=self.dtype,
+        over_frames=self.over_frames)
+    y = conv("conv1", nn.silu(norm("norm1")(x)))
     if time is not None:
       shift = nn.Dense(self.features, dtype=self.dtype, name="time_emb_proj")(
           nn.silu(time))
       y += rearrange(shift, "b c -> b 1 1 1 c")
-    y = nn.silu(norm("norm2")(y))
-    y = Conv(self.features, dtype=self.dtype, name="conv2")(y)
+    y = conv("conv2", nn.silu(norm("norm2")(y)))
     if x.shape[-1] != self.features:
       x = Conv(self.features, 1, dtype=self.dtype, name="conv_shortcut")(x)
     return x + y
@@ -122,10 +163,13 @@ class Downsample(nn.Module):
   """Halves height and width, rounding up."""
 
   dtype: Any = jnp.float32
+  over_frames: bool = False
 
   @nn.compact
   def __call__(self, x: Float[Array, "*b h w c"]) -> Float[Array, "*b H W c"]:
-    return Conv(x.shape[-1], stride=2, dtype=self.dtype, name="conv")(x)
+    return convolve(
+        x, x.shape[-1], name="conv", dtype=self.dtype,
+        over_frames=self.over_frames, stride=2)
 
 
 class Upsample(nn.Module):
@@ -136,6 +180,7 @@ class Upsample(nn.Module):
   """
 
   dtype: Any = jnp.float32
+  over_frames: bool = False
 
   @nn.compact
   def __call__(
@@ -143,4 +188,6 @@ class Upsample(nn.Module):
   ) -> Float[Array, "*b H W c"]:
     x = jnp.repeat(jnp.repeat(x, 2, axis=-3), 2, axis=-2)
     x = x[..., :size[0], :size[1], :]
-    return Conv(x.shape[-1], dtype=self.dtype, name="conv")(x)
+    return convolve(
+        x, x.shape[-1], name="conv", dtype=self.dtype,
+        over_frames=self.over_frames)

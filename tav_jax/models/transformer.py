@@ -4,6 +4,14 @@ A block is, in this order: sparse-causal attention, cross-attention to the
 text, feed-forward, temporal attention; each on a LayerNorm and with a residual.
 An unconditional network has no cross-attention, an image network no temporal
 attention, nor their parameters; of one frame, the first kind is self-attention.
+
+In Video Diffusion Models (arXiv 2204.03458, Sec. 3) temporal attention follows
+spatial attention at once and knows how far apart two frames are: head n adds
+
+  b_n(clip(k - q, -R, R))                                                (1)
+
+to the score of frame k for frame q (relative positions, arXiv 1803.02155, Eq.
+3-4, in the form of one learned number).
 """
 
 from typing import Any
@@ -13,6 +21,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
+import numpy as np
 
 from tav_jax.models import attention
 from tav_jax.models.layers import Compute, Conv
@@ -27,16 +36,18 @@ def _merge_heads(x: Float[Array, "b n f s d"]) -> Hidden:
   return rearrange(x, "b n f s d -> b f s (n d)")
 
 
-class SparseCausalAttention(nn.Module):
-  """Each frame attends to the first frame and to the one before it."""
+class SpatialAttention(nn.Module):
+  """Each frame attends to those it sees, a key of `attention.VISIBLE`."""
 
   heads: int
+  visible: str
   compute: Compute
 
   @nn.compact
   def __call__(self, x: Hidden) -> Hidden:
     q, k, v = _project_qkv(x, x, self.heads, self.compute.dtype)
-    y = attention.sparse_causal(q, k, v, self.compute.attention_block)
+    y = attention.spatial(
+        q, k, v, self.visible, self.compute.attention_block)
     return _project_out(_merge_heads(y), x.shape[-1], self.compute.dtype)
 
 
@@ -56,11 +67,19 @@ class CrossAttention(nn.Module):
 class TemporalAttention(nn.Module):
   """Every position attends to itself in all frames; starts out as zero.
 
-  No mask and no position encoding. With a zero output projection the inflated
-  network equals the image model until it is tuned.
+  With a zero output projection the inflated network equals the image model
+  until it is tuned.
+
+  Attributes:
+    heads: Attention heads.
+    relative: Whether scores depend on how far apart frames are, Eq. (1).
+    causal: Whether frames see no later ones.
+    compute: How to compute.
   """
 
   heads: int
+  relative: bool
+  causal: bool
   compute: Compute
 
   @nn.compact
@@ -68,11 +87,25 @@ class TemporalAttention(nn.Module):
     x = rearrange(x, "b f s c -> b s f c")  # Frames are the positions here.
     q, k, v = _project_qkv(
         x, x, self.heads, self.compute.dtype, kernel_init=_TORCH_LINEAR)
-    y = _merge_heads(attention.attend(q, [(k, v)]))
+    y = _merge_heads(attention.temporal(q, k, v, self._bias(x.shape[2])))
     y = _project_out(
         y, x.shape[-1], self.compute.dtype,
         kernel_init=nn.initializers.zeros_init())
     return rearrange(y, "b s f c -> b f s c")
+
+  def _bias(self, frames: int) -> Float[Array, "n q k"] | float:
+    """Eq. (1), and the mask."""
+    if not self.relative:
+      return 0.0
+    learned = self.param(
+        "relative_bias", nn.initializers.zeros_init(),
+        (self.heads, 2 * _FURTHEST + 1))
+    apart = np.arange(frames) - np.arange(frames)[:, None]
+    bias = learned[:, apart.clip(-_FURTHEST, _FURTHEST) + _FURTHEST]
+    return jnp.where(apart > 0, -jnp.inf, bias) if self.causal else bias
+
+
+_FURTHEST = 32  # R of Eq. (1).
 
 
 # torch.nn.Linear's default, uniform in +-1/sqrt(fan_in).
@@ -116,24 +149,31 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-  """SC-Attn, cross-attention, feed-forward, temporal attention."""
+  """Spatial attention, cross-attention, feed-forward, temporal attention."""
 
   heads: int
+  spatial: str
   temporal: str
   compute: Compute
 
   @nn.compact
   def __call__(self, x: Hidden, text: TextEmbeds | None) -> Hidden:
     heads, compute = self.heads, self.compute
+    relative = self.temporal.startswith("relative")
     norm = lambda name: nn.LayerNorm(
         epsilon=1e-5, dtype=compute.dtype, name=name)
-    x += SparseCausalAttention(heads, compute, name="attn1")(norm("norm1")(x))
+    over_time = lambda x: TemporalAttention(
+        heads, relative, self.temporal == "relative_causal", compute,
+        name="attn_temp")(norm("norm_temp")(x))
+    x += SpatialAttention(heads, self.spatial, compute, name="attn1")(
+        norm("norm1")(x))
+    if relative:
+      x += over_time(x)
     if text is not None:
       x += CrossAttention(heads, compute, name="attn2")(norm("norm2")(x), text)
     x += FeedForward(compute.dtype, name="ff")(norm("norm3")(x))
     if self.temporal == "full":
-      x += TemporalAttention(heads, compute, name="attn_temp")(
-          norm("norm_temp")(x))
+      x += over_time(x)
     return x
 
 
@@ -145,13 +185,15 @@ class Transformer(nn.Module):
     groups: Groups of the GroupNorm at the entry.
     linear_projection: Whether the projections are linear layers (SD 2) or 1x1
       convolutions (SD 1); the function is the same, the stored shapes differ.
-    temporal: Its block's temporal attention, "full" or "none".
+    spatial: As `UNetConfig.spatial`.
+    temporal: As `UNetConfig.temporal`.
     compute: How to compute.
   """
 
   heads: int
   groups: int
   linear_projection: bool
+  spatial: str
   temporal: str
   compute: Compute
 
@@ -168,7 +210,7 @@ class Transformer(nn.Module):
     y = project("proj_in")(y)
     y = rearrange(y, "(b f) h w c -> b f (h w) c", b=b)
     y = TransformerBlock(
-        self.heads, self.temporal, self.compute,
+        self.heads, self.spatial, self.temporal, self.compute,
         name="transformer_blocks_0")(y, text)
     y = rearrange(y, "b f (h w) c -> b f h w c", h=h)
     return x + project("proj_out")(y)

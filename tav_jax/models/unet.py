@@ -3,7 +3,8 @@
 Stable Diffusion's U-Net (`UNet2DConditionModel`) on a clip `b f h w c`: its
 convolutions see one frame, its self-attention becomes sparse-causal, and every
 transformer block ends in temporal attention. Without the latter it is the image
-model, of clips of one frame. Submodules carry diffusers' names.
+model, of clips of one frame. Other ways to make an image model one of videos
+are fields of its config. Submodules carry diffusers' names.
 """
 
 import dataclasses
@@ -12,9 +13,10 @@ from flax import linen as nn
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from tav_jax.models import attention
 from tav_jax.models.layers import (
   Compute,
-  Conv,
+  convolve,
   Downsample,
   ResnetBlock,
   TimestepEmbedding,
@@ -41,8 +43,14 @@ class UNetConfig:
     up_attention: Which levels attend on the way up, coarse to fine.
     text_width: Width of the text embeddings (`cross_attention_dim`); None for
       an unconditional network, without cross-attention.
-    temporal: Temporal attention of every transformer block: "full", or "none"
-      for the image model, which has no such parameters.
+    spatial: Which frames each frame's self-attention sees: "sparse_causal" the
+      first and the previous, "own", "first", or "all".
+    temporal: Temporal attention of every transformer block: "full" at its end,
+      with neither mask nor positions; "relative" after the self-attention, with
+      relative positions (Video Diffusion Models); "relative_causal", the same,
+      seeing no later frames; "none", as in the image model, and no parameters.
+    convolution: "1x3x3", or "pseudo_3d" with a convolution over frames after
+      each (Make-A-Video).
     groups: Groups of every GroupNorm.
     norm_eps: Epsilon of the ResNet blocks' GroupNorm.
     linear_projection: Linear (SD 2) or 1x1-convolution (SD 1) projections.
@@ -60,7 +68,9 @@ class UNetConfig:
   down_attention: tuple[bool, ...] = (True, True, True, False)
   up_attention: tuple[bool, ...] = (False, True, True, True)
   text_width: int | None = 768
+  spatial: str = "sparse_causal"
   temporal: str = "full"
+  convolution: str = "1x3x3"
   groups: int = 32
   norm_eps: float = 1e-5
   linear_projection: bool = False
@@ -70,8 +80,23 @@ class UNetConfig:
   compute: Compute = dataclasses.field(default_factory=Compute)
 
   def __post_init__(self):
-    if self.temporal not in ("full", "none"):
-      raise ValueError(f"temporal={self.temporal!r}: expected full or none")
+    for name, known in VARIANTS.items():
+      if getattr(self, name) not in known:
+        raise ValueError(
+            f"{name}={getattr(self, name)!r}: expected {', '.join(known)}")
+
+  @property
+  def over_frames(self) -> bool:
+    """Whether convolutions over frames follow those over space."""
+    return self.convolution == "pseudo_3d"
+
+
+VARIANTS = {
+    "spatial": tuple(attention.VISIBLE),
+    "temporal": ("full", "relative", "relative_causal", "none"),
+    "convolution": ("1x3x3", "pseudo_3d"),
+}
+"""The fields that make an image model one of videos, and their values."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,13 +110,13 @@ class _Level:
     config = self.config
     return config.compute.block(ResnetBlock)(
         config.channels[self.level], config.groups, config.norm_eps,
-        config.compute.dtype, name=name)
+        config.compute.dtype, config.over_frames, name=name)
 
   def transformer(self, name: str) -> nn.Module:
     config = self.config
     return config.compute.block(Transformer)(
         config.heads[self.level], config.groups, config.linear_projection,
-        config.temporal, config.compute, name=name)
+        config.spatial, config.temporal, config.compute, name=name)
 
 
 class DownBlock(nn.Module):
@@ -110,7 +135,9 @@ class DownBlock(nn.Module):
         x = build.transformer(f"attentions_{i}")(x, text)
       skips.append(x)
     if self.level < len(self.config.channels) - 1:
-      x = Downsample(self.config.compute.dtype, name="downsamplers_0")(x)
+      x = Downsample(
+          self.config.compute.dtype, self.config.over_frames,
+          name="downsamplers_0")(x)
       skips.append(x)
     return x, skips
 
@@ -144,8 +171,9 @@ class UpBlock(nn.Module):
       if attends:
         x = build.transformer(f"attentions_{i}")(x, text)
     if self.level > 0:
-      x = Upsample(config.compute.dtype, name="upsamplers_0")(
-          x, skips[-1].shape[-3:-1])
+      x = Upsample(
+          config.compute.dtype, config.over_frames, name="upsamplers_0")(
+              x, skips[-1].shape[-3:-1])
     return x
 
 
@@ -188,7 +216,9 @@ class UNet3D(nn.Module):
         config.freq_shift, dtype, name="time_embedding")(timesteps)
     text = None if text_embeds is None else text_embeds.astype(dtype)
 
-    x = Conv(config.channels[0], dtype=dtype, name="conv_in")(latents)
+    x = convolve(
+        latents, config.channels[0], name="conv_in", dtype=dtype,
+        over_frames=config.over_frames)
     skips = [x]
     for level in levels:
       x, more = DownBlock(config, level, name=f"down_blocks_{level}")(
@@ -201,5 +231,7 @@ class UNet3D(nn.Module):
     x = nn.GroupNorm(
         config.groups, epsilon=config.norm_eps, dtype=dtype,
         name="conv_norm_out")(x)
-    x = Conv(config.out_channels, dtype=dtype, name="conv_out")(nn.silu(x))
+    x = convolve(
+        nn.silu(x), config.out_channels, name="conv_out", dtype=dtype,
+        over_frames=config.over_frames)
     return x.astype("float32")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tav_jax.models.clip import CLIPTextConfig
-from tav_jax.models.unet import UNetConfig
+from tav_jax.models.unet import UNetConfig, VARIANTS
 from tav_jax.models.vae import VAEConfig
 from tav_jax.pretrained.reader import Reader
 from tav_jax.sampling.schedule import (
@@ -85,6 +85,7 @@ def read_unet(values: Mapping[str, Any], source: str) -> UNetConfig:
       linear_projection=read.get("use_linear_projection", False),
       flip_sin_to_cos=read.get("flip_sin_to_cos", True),
       freq_shift=float(read.get("freq_shift", 0)),
+      **{name: read.get(name, getattr(UNetConfig, name)) for name in VARIANTS},
       sample_size=sample_size if isinstance(sample_size, int) else None,
   )
   read.fixed(_UNET_FIXED)
@@ -106,7 +107,10 @@ def _attends(read: Reader, key: str, kind: str, levels: int) -> tuple:
 
 
 def write_unet3d(config: UNetConfig) -> dict[str, Any]:
-  """The config of the authors' `UNet3DConditionModel`."""
+  """The config of the authors' `UNet3DConditionModel`.
+
+  With keys of their own for what makes it another network than theirs.
+  """
   block = lambda kind, attends: f"CrossAttn{kind}3D" if attends else f"{kind}3D"
   same = lambda values: (
       values[0] if len(set(values)) == 1 else list(values))
@@ -139,7 +143,9 @@ def write_unet3d(config: UNetConfig) -> dict[str, Any]:
       "up_block_types": [block("UpBlock", x) for x in config.up_attention],
       "upcast_attention": False,
       "use_linear_projection": config.linear_projection,
-  }
+  } | {
+      name: getattr(config, name) for name in VARIANTS
+      if getattr(config, name) != getattr(UNetConfig, name)}
 
 
 def read_vae(values: Mapping[str, Any], source: str) -> VAEConfig:

@@ -1,5 +1,6 @@
 """From a diffusers directory to networks with their parameters."""
 
+from collections.abc import Mapping
 import dataclasses
 import os
 import pathlib
@@ -48,6 +49,7 @@ def load_pretrained(
     *,
     revision: str | None = None,
     dtype: Any = None,
+    variant: Mapping[str, str] | None = None,
 ) -> Pretrained:
   """Loads a Stable Diffusion 1.x or 2.x checkpoint, or one of its family.
 
@@ -56,6 +58,7 @@ def load_pretrained(
       that comes with the package.
     revision: Branch, tag or commit on the hub (`flax` has Flax weights).
     dtype: Type of parameters and arithmetic; float32 by default.
+    variant: How the U-Net is inflated; see `load_unet`.
 
   Returns:
     Networks and parameters. New temporal layers start as the identity.
@@ -70,7 +73,7 @@ def load_pretrained(
       raise InputError(
           f"checkpoint {root}: {part}/ is missing; expected a diffusers "
           "directory with unet/, vae/, text_encoder/, tokenizer/, scheduler/")
-  unet_config, unet_params = load_unet(root / "unet")
+  unet_config, unet_params = load_unet(root / "unet", variant=variant)
   compute = dataclasses.replace(unet_config.compute, dtype=dtype)
   pretrained = Pretrained(
       unet_config=dataclasses.replace(unet_config, compute=compute),
@@ -85,7 +88,9 @@ def load_pretrained(
 
 
 def load_unet(
-    directory: str | os.PathLike, temporal: str | os.PathLike | None = None
+    directory: str | os.PathLike,
+    temporal: str | os.PathLike | None = None,
+    variant: Mapping[str, str] | None = None,
 ) -> tuple[UNetConfig, Params]:
   """Loads a U-Net, inflated unless told otherwise.
 
@@ -97,6 +102,8 @@ def load_unet(
       is the image model (`UNetConfig.temporal`). By default they are read from
       `directory`, if there, and else start so that the network equals the image
       model.
+    variant: Values of fields of `models.unet.VARIANTS`, for another way to
+      inflate it than Tune-A-Video's.
 
   Returns:
     Its config and its parameters, float32 arrays of the host.
@@ -110,6 +117,7 @@ def load_unet(
   config = configs.read_unet(
       files.read_config(directory), f"{directory}/config.json")
   loaded = dict(names.flatten(files.read_weights(directory)))
+  config = dataclasses.replace(config, **(variant or {}))
   if temporal == "none":
     config = dataclasses.replace(config, temporal="none")
   elif temporal is not None:
@@ -130,18 +138,24 @@ def load_unet(
 
 
 def _is_temporal(path: str) -> bool:
-  return "attn_temp/" in path or "norm_temp/" in path
+  return "_temp/" in path
 
 
 def _initial_temporal(expected) -> dict[str, np.ndarray]:
-  """Temporal layers that add nothing yet: norms, torch's default, zeros out."""
+  """Temporal layers that change nothing yet, as their modules start.
+
+  Norms; identities over frames; torch's default, with zeros out.
+  """
   random = np.random.default_rng(0)
   initial = {}
   for path, leaf in expected.items():
     if not _is_temporal(path):
       continue
-    if "/to_out_0/" in path or path.endswith("/bias"):
+    if "/to_out_0/" in path or path.endswith("bias"):
       initial[path] = np.zeros(leaf.shape, np.float32)
+    elif "attn_temp/" not in path and path.endswith("/kernel"):
+      initial[path] = np.zeros(leaf.shape, np.float32)
+      initial[path][1] = np.eye(leaf.shape[1])
     elif path.endswith("/scale"):
       initial[path] = np.ones(leaf.shape, np.float32)
     else:

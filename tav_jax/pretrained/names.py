@@ -126,8 +126,8 @@ def _unflatten(flat: FlatParams) -> Params:
   return traverse_util.unflatten_dict(flat, sep="/")
 
 
-_TO_TORCH = {2: (1, 0), 4: (3, 2, 0, 1)}
-_FROM_TORCH = {2: (1, 0), 4: (2, 3, 1, 0)}
+_TO_TORCH = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}
+_FROM_TORCH = {2: (1, 0), 3: (2, 1, 0), 4: (2, 3, 1, 0)}
 
 
 def _from_torch_weight(path: str, array: np.ndarray):
