@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
   config = ConfigDict()
+  config.task = "judge"
   config.seed = 1
   config.prompts = 200
   config.judge = ""

@@ -1,70 +1,26 @@
-r"""Measures whether an image model draws what it is asked for.
+r"""Measures: what a config's `task` says.
 
-  python -m tav_jax.evaluate --config=configs/evaluate_storybook.py \
-      --workdir=runs/evaluation
-
-Draws captions of the storybook world that the model has never seen, asks the
-judge (`evaluation.judge`) what the pictures show, and writes per-group
-accuracies beside the judge's on true drawings of the same captions.
+  python -m tav_jax.evaluate --config=configs/evaluate.py \
+      --workdir=runs/scores --config.systems="('runs/demo',)"
 """
 
-import logging
 import pathlib
 
 from ml_collections import ConfigDict
-import numpy as np
 
-from tav_jax import cli, pretrained, settings, text_to_image
+from tav_jax import cli, settings
 from tav_jax import workdir as workdirs
-from tav_jax.data import sheet
-from tav_jax.data.storybook import scene
-from tav_jax.data.storybook.render import render
-from tav_jax.evaluation import judge, table
-from tav_jax.pretrained import files
-from tav_jax.pretrained.parts import token_ids
+from tav_jax.evaluation import judging, scoring
 
-log = logging.getLogger("tav_jax.evaluate")  # Not "__main__".
+_TASKS = {"judge": judging.run, "scores": scoring.run}
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
-  """Writes the table and a sheet of each kind of caption to `workdir`."""
+  """Writes tables and pictures to `workdir`."""
   settings.check_evaluation(config)
   workdirs.check(workdir, config)
-  root = files.locate(config.model.checkpoint, config.model.revision or None)
-  model = pretrained.load_pretrained(root)
-  unet, params = pretrained.load_unet(root, temporal="none")
-  referee = judge.load(
-      pathlib.Path(config.judge) if config.judge
-      else files.locate(files.STORYBOOK) / "judge")
   workdirs.write_config(workdir, config)
-  embed = lambda captions: model.text_encoder(token_ids(
-      model.tokenizer, model.text_encoder.config.positions, captions)[0])
-
-  rows = []
-  for name, held_out in (("seen pairs", False), ("held-out pairs", True)):
-    rng = np.random.default_rng([config.seed, held_out])
-    scenes = [
-        scene.random_scene(rng, held_out) for _ in range(config.prompts)]
-    captions = [scene.caption(s) for s in scenes]
-    labels = [scene.labels(s) for s in scenes]
-    sampled = text_to_image.sample(
-        unet, model.schedule, params,
-        text_to_image.noise(
-            config.seed, (len(scenes), unet.sample_size, unet.sample_size,
-                          unet.in_channels)),
-        embed(captions), embed([""]), scale=config.sampling.guidance,
-        num_steps=config.sampling.steps)
-    drawn = text_to_image.pictures(model.vae.decode, sampled)
-    true = np.stack([render(s, drawn.shape[1]) for s in scenes])
-    for what, images in (("samples", drawn), ("true drawings", true)):
-      accuracy = referee.accuracy(images, labels)
-      log.info("%s, %s: %s", name, what, judge.describe(accuracy))
-      rows.append({"captions": name, "pictures": what} | accuracy)
-    count = min(config.sheet, len(scenes))
-    sheet.grid(captions[:count], drawn[:count]).save(
-        workdir / f"{name.replace(' ', '-')}.png")
-  table.write(workdir, "judge", rows)
-  log.info("%s", workdir / "judge.md")
+  _TASKS[config.task](config, workdir)
 
 
 if __name__ == "__main__":

@@ -74,11 +74,20 @@ def check_for_model(
         f"{schedule.num_train_steps}, the model's timesteps")
 
 
+_OF_TASKS = {
+    "judge": (
+        ("prompts", 1, math.inf), ("sheet", 1, math.inf),
+        ("sampling.guidance", 0, 100), ("sampling.steps", 1, 1000)),
+    "scores": (),
+}
+
+
 def check_evaluation(config: ConfigDict) -> None:
   """Like `check`, for evaluation."""
-  check_ranges(config, (
-      ("seed", *SEEDS), ("prompts", 1, math.inf), ("sheet", 1, math.inf),
-      ("sampling.guidance", 0, 100), ("sampling.steps", 1, 1000)))
+  task = config.get("task", "")
+  if task not in _OF_TASKS:
+    raise InputError(f"task={task!r}: expected {', '.join(_OF_TASKS)}")
+  check_ranges(config, (("seed", *SEEDS), *_OF_TASKS[task]))
 
 
 def check_ranges(config: ConfigDict, ranges: Iterable[tuple]) -> None:

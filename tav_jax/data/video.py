@@ -100,6 +100,25 @@ def read(
   return Clip(np.stack(found), (fps or 24.0) / stride)
 
 
+def read_all(path: str | os.PathLike) -> np.ndarray:
+  """All frames of a video file at its own size, `f h w c`, uint8, RGB.
+
+  Raises:
+    InputError: If it cannot be read as a video, or breaks off.
+  """
+  try:
+    with av.open(str(path)) as container:
+      frames = [
+          frame.to_ndarray(format="rgb24")
+          for frame in container.decode(video=0)]
+  except (av.FFmpegError, IndexError) as error:
+    why = getattr(error, "strerror", None) or "it has no video stream"
+    raise InputError(
+        f"{path}: cannot be read as a video ({why}); it may be cut short or of "
+        "another kind") from error
+  return np.stack(frames)
+
+
 def to_model(frames: np.ndarray) -> np.ndarray:
   """uint8 pixels to float32 in [-1, 1]."""
   return frames.astype(np.float32) / 127.5 - 1

@@ -1,0 +1,21 @@
+r"""The paper's scores of videos that are there, of one system or several.
+
+  python -m tav_jax.evaluate --config=configs/evaluate.py \
+      --workdir=runs/scores --config.systems="('runs/demo', 'theirs')"
+
+A system is a workdir of tav_jax.tune, or any folder of videos (or of folders of
+frames) with a `metadata.jsonl` that gives their prompts. The paper's CLIP is
+--config.clip=openai/clip-vit-large-patch14.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  config = ConfigDict()
+  config.task = "scores"
+  config.seed = 0
+  config.systems = ()
+  config.clip = "storybook"
+  config.pick_score = ""
+  return config.lock()

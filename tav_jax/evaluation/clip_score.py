@@ -1,0 +1,103 @@
+r"""Scores of the paper (arXiv 2212.11565, Sec. 4.2), on CLIP embeddings.
+
+With unit vectors e_1 ... e_f of a video's frames, in CLIP's space, and t of the
+text that it was asked for (clip.py, Eq. 1):
+
+  frame consistency       100 mean over pairs i < j of e_i . e_j         (1)
+  adjacent consistency    100 mean over i of e_i . e_{i+1}               (2)
+  textual alignment       100 mean over i of e_i . t                     (3)
+  PickScore               exp(s) mean over i of e_i . t                  (4)
+
+(1) is the paper's; some later papers report (2) under its name. (3) is the mean
+of transformers' `logits_per_image` for OpenAI's CLIPs, whose exp(s) is 100;
+CLIPScore has another factor. (4) is by another CLIP (arXiv 2305.01569), with
+its own temperature. The CLIP of the paper is openai/clip-vit-large-patch14.
+"""
+
+import dataclasses
+import functools
+
+import jax
+from jaxtyping import Float, UInt8
+import numpy as np
+import transformers
+
+from tav_jax.models.clip import CLIP
+from tav_jax.pretrained.clip import Clip
+from tav_jax.pretrained.clip_config import Preprocessing
+from tav_jax.pretrained.parts import token_ids
+from tav_jax.types import Array
+
+_AT_A_TIME = 32
+
+Frames = UInt8[np.ndarray, "f h w c"]
+
+
+def frame_consistency(frames: Float[Array, "f e"]) -> float:
+  """Eq. (1), of unit vectors of two frames or more."""
+  cosines = np.einsum("ie,je->ij", frames, frames)
+  return float(100 * cosines[np.triu_indices(len(frames), 1)].mean())
+
+
+def adjacent_consistency(frames: Float[Array, "f e"]) -> float:
+  """Eq. (2), of unit vectors of two frames or more."""
+  return float(100 * np.einsum("ie,ie->i", frames[:-1], frames[1:]).mean())
+
+
+def alignment(frames: Float[Array, "f e"], text: Float[Array, " e"]) -> float:
+  """The mean cosine in Eqs. (3) and (4), of unit vectors."""
+  return float(np.einsum("ie,e->i", frames, text).mean())
+
+
+@dataclasses.dataclass(frozen=True)
+class Scorer:
+  """A CLIP that embeds frames and texts, from uint8 and strings."""
+
+  clip: Clip
+
+  def embed_frames(self, frames: Frames) -> Float[np.ndarray, "f e"]:
+    """Unit vectors of frames, prepared as the checkpoint wants it."""
+    pixels = _processor(self.clip.preprocessing)(
+        list(frames), return_tensors="np")["pixel_values"]
+    pixels = np.moveaxis(pixels, 1, -1)
+    return np.concatenate([
+        self._apply("embed_images", pixels[i:i + _AT_A_TIME])
+        for i in range(0, len(pixels), _AT_A_TIME)])
+
+  def embed_text(self, text: str) -> Float[np.ndarray, " e"]:
+    """Unit vector of a text."""
+    tokens, _ = token_ids(
+        self.clip.tokenizer, self.clip.config.text.positions, [text])
+    return self._apply("embed_texts", tokens)[0]
+
+  def paper_scores(self, frames: Frames, prompt: str) -> dict[str, float]:
+    """Eqs. (1) to (3) of a video and its prompt."""
+    embeds = self.embed_frames(frames)
+    return {
+        "frame consistency": frame_consistency(embeds),
+        "adjacent consistency": adjacent_consistency(embeds),
+        "textual alignment": 100 * alignment(embeds, self.embed_text(prompt))}
+
+  def pick_score(self, frames: Frames, prompt: str) -> float:
+    """Eq. (4), if this CLIP is PickScore's."""
+    scale = float(np.exp(self.clip.params["logit_scale"]))
+    return scale * alignment(
+        self.embed_frames(frames), self.embed_text(prompt))
+
+  def _apply(self, method: str, inputs: np.ndarray) -> np.ndarray:
+    return np.asarray(
+        _embed(self.clip.config, method, self.clip.params, inputs))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _embed(config, method, params, inputs):
+  return CLIP(config).apply({"params": params}, inputs, method=method)
+
+
+@functools.cache
+def _processor(numbers: Preprocessing) -> transformers.CLIPImageProcessor:
+  return transformers.CLIPImageProcessor(
+      size={"shortest_edge": numbers.resize},
+      crop_size={"height": numbers.crop, "width": numbers.crop},
+      image_mean=list(numbers.mean), image_std=list(numbers.std),
+      resample=numbers.resample)

@@ -1,0 +1,63 @@
+"""Whether an image model draws what it is asked for, says the judge."""
+
+import logging
+import pathlib
+
+from ml_collections import ConfigDict
+import numpy as np
+
+from tav_jax import pretrained, text_to_image
+from tav_jax.data import sheet
+from tav_jax.data.storybook import scene
+from tav_jax.data.storybook.render import render
+from tav_jax.evaluation import judge, table
+from tav_jax.pretrained import files
+from tav_jax.pretrained.parts import token_ids
+
+log = logging.getLogger(__name__)
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Writes the table and a sheet of each kind of caption.
+
+  Args:
+    config: As in `configs/evaluate_storybook.py`.
+    workdir: Where to.
+
+  Raises:
+    InputError: If the model or the judge cannot be read.
+  """
+  root = files.locate(config.model.checkpoint, config.model.revision or None)
+  model = pretrained.load_pretrained(root)
+  unet, params = pretrained.load_unet(root, temporal="none")
+  referee = judge.load(
+      pathlib.Path(config.judge) if config.judge
+      else files.locate(files.STORYBOOK) / "judge")
+  embed = lambda captions: model.text_encoder(token_ids(
+      model.tokenizer, model.text_encoder.config.positions, captions)[0])
+
+  rows = []
+  for name, held_out in (("seen pairs", False), ("held-out pairs", True)):
+    rng = np.random.default_rng([config.seed, held_out])
+    scenes = [
+        scene.random_scene(rng, held_out) for _ in range(config.prompts)]
+    captions = [scene.caption(s) for s in scenes]
+    labels = [scene.labels(s) for s in scenes]
+    sampled = text_to_image.sample(
+        unet, model.schedule, params,
+        text_to_image.noise(
+            config.seed, (len(scenes), unet.sample_size, unet.sample_size,
+                          unet.in_channels)),
+        embed(captions), embed([""]), scale=config.sampling.guidance,
+        num_steps=config.sampling.steps)
+    drawn = text_to_image.pictures(model.vae.decode, sampled)
+    true = np.stack([render(s, drawn.shape[1]) for s in scenes])
+    for what, images in (("samples", drawn), ("true drawings", true)):
+      accuracy = referee.accuracy(images, labels)
+      log.info("%s, %s: %s", name, what, judge.describe(accuracy))
+      rows.append({"captions": name, "pictures": what} | accuracy)
+    count = min(config.sheet, len(scenes))
+    sheet.grid(captions[:count], drawn[:count]).save(
+        workdir / f"{name.replace(' ', '-')}.png")
+  table.write(workdir, "judge", rows)
+  log.info("%s", workdir / "judge.md")

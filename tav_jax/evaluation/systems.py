@@ -1,0 +1,116 @@
+"""What there is to score: the videos of one system, with their prompts."""
+
+import json
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from tav_jax.data import video
+from tav_jax.errors import InputError
+
+_EXPECTED = (
+    "a workdir of tav_jax.tune; a folder of samples/ in it; or a folder with "
+    'a metadata.jsonl of lines {"file_name": "1.mp4", "text": "the prompt"}, '
+    "each of a video or a folder of frames")
+_FRAMES = {".jpg", ".jpeg", ".png"}
+
+
+class Result(NamedTuple):
+  """One video of a system.
+
+  Attributes:
+    prompt: What it was asked for.
+    path: A video, or a folder of frames.
+  """
+
+  prompt: str
+  path: pathlib.Path
+
+  def frames(self) -> np.ndarray:
+    """uint8 `f h w c`.
+
+    Raises:
+      InputError: If it cannot be read, or there are less than two.
+    """
+    read = _read_folder if self.path.is_dir() else video.read_all
+    frames = read(self.path)
+    if len(frames) < 2:
+      raise InputError(
+          f"{self.path}: {len(frames)} frames; expected a video of two or more")
+    return frames
+
+
+def read(path: str | pathlib.Path) -> list[Result]:
+  """The videos of a system, in its own order.
+
+  Args:
+    path: As the error message says.
+
+  Raises:
+    InputError: If there are none.
+  """
+  path = pathlib.Path(path).expanduser()
+  rounds = sorted((path / "samples").glob("step_*/record.json"))
+  if rounds:
+    return _of_samples(rounds[-1].parent)
+  if (path / "record.json").is_file():
+    return _of_samples(path)
+  if (path / "metadata.jsonl").is_file():
+    return _of_folder(path)
+  raise InputError(
+      f"{path}: there are no videos to score; expected {_EXPECTED}")
+
+
+def _of_samples(directory: pathlib.Path) -> list[Result]:
+  """A round of samples; its PNG frames rather than its mp4s, which lose."""
+  try:
+    record = json.loads((directory / "record.json").read_text())
+    prompts = set(record["prompts"])
+    return [
+        Result(entry["label"],
+               directory / "frames" / pathlib.Path(entry["file"]).stem)
+        for entry in record["files"] if entry["label"] in prompts]
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise InputError(
+        f"{directory}/record.json: cannot be read ({error}); expected "
+        f"{_EXPECTED}") from error
+
+
+def _of_folder(folder: pathlib.Path) -> list[Result]:
+  results = []
+  lines = (folder / "metadata.jsonl").read_text().splitlines()
+  for number, line in enumerate(lines, 1):
+    if not line.strip():
+      continue
+    try:
+      row = json.loads(line)
+      result = Result(str(row["text"]), folder / row["file_name"])
+    except (ValueError, KeyError, TypeError) as error:
+      raise InputError(
+          f"{folder}/metadata.jsonl line {number}: {line!r}: expected "
+          f"{_EXPECTED}") from error
+    if not result.path.exists():
+      raise InputError(
+          f"{folder}/metadata.jsonl line {number}: {result.path}: no such "
+          f"file; expected a path relative to {folder}")
+    results.append(result)
+  if not results:
+    raise InputError(f"{folder}/metadata.jsonl: no rows; expected {_EXPECTED}")
+  return results
+
+
+def _read_folder(folder: pathlib.Path) -> np.ndarray:
+  files = sorted(
+      file for file in folder.iterdir() if file.suffix.lower() in _FRAMES)
+  try:
+    frames = [np.asarray(Image.open(file).convert("RGB")) for file in files]
+  except OSError as error:
+    raise InputError(
+        f"{folder}: a frame cannot be read ({error}); it may be cut short"
+    ) from error
+  sizes = {frame.shape for frame in frames}
+  if len(sizes) > 1:
+    raise InputError(f"{folder}: frames of different sizes, {sorted(sizes)}")
+  return np.stack(frames) if frames else np.zeros((0, 1, 1, 3), np.uint8)

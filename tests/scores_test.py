@@ -1,0 +1,151 @@
+"""Scores of videos, from files to numbers."""
+
+import json
+import subprocess
+import sys
+
+from conftest import ROOT
+import numpy as np
+from PIL import Image
+import pytest
+import transformers
+
+from tav_jax import pretrained, results
+from tav_jax.data import video
+from tav_jax.errors import InputError
+from tav_jax.evaluation import clip_score, intervals, scoring, systems
+
+VIDEO = ROOT / "tav_jax/data/storybook/videos/man-skiing.mp4"
+
+
+@pytest.fixture(scope="module")
+def frames():
+  """Real frames, larger than the CLIP's size and not square."""
+  small = video.read_all(VIDEO)[:5]
+  return np.stack([
+      np.asarray(Image.fromarray(f).resize((150, 110), Image.Resampling.BOX))
+      for f in small])
+
+
+def test_consistency_of_known_vectors():
+  turn = np.deg2rad([0, 60, 90])
+  frames = np.stack([np.cos(turn), np.sin(turn)], 1)
+  expected = 100 * (np.cos(np.deg2rad([60, 90, 30])).mean())
+  assert np.isclose(clip_score.frame_consistency(frames), expected)
+  expected = 100 * (np.cos(np.deg2rad([60, 30])).mean())
+  assert np.isclose(clip_score.adjacent_consistency(frames), expected)
+  assert np.isclose(clip_score.alignment(frames, np.array([0, 1.0])),
+                    np.sin(turn).mean())
+
+
+def test_scores_are_those_of_transformers(frames):
+  """From uint8 frames to numbers, with transformers' Flax CLIP."""
+  root = pretrained.files.locate("storybook") / "clip"
+  oracle = transformers.FlaxCLIPModel.from_pretrained(root)
+  oracle.params = oracle.to_fp32(oracle.params)
+  inputs = transformers.CLIPImageProcessor.from_pretrained(root)(
+      list(frames), return_tensors="np")
+  text = "a man is skiing on the snow"
+  tokens = transformers.CLIPTokenizer.from_pretrained(root)(
+      [text], return_tensors="np", padding="max_length",
+      max_length=oracle.config.text_config.max_position_embeddings)
+  out = oracle(**inputs, **tokens)
+  scorer = clip_score.Scorer(pretrained.load_clip("storybook"))
+  scores = scorer.paper_scores(frames, text)
+  cosines = np.asarray(out.image_embeds @ out.image_embeds.T)
+  pairs = cosines[np.triu_indices(len(frames), 1)]
+  assert np.isclose(
+      scores["frame consistency"], 100 * pairs.mean(), rtol=0, atol=1e-4)
+  logits = np.asarray(out.logits_per_image)
+  assert np.isclose(
+      scorer.pick_score(frames, text), logits.mean(), rtol=0, atol=1e-4)
+  scale = np.exp(oracle.params["logit_scale"])
+  assert np.isclose(
+      scores["textual alignment"], 100 * (logits / scale).mean(), rtol=0,
+      atol=1e-4)
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says():
+  random = np.random.default_rng(0)
+  found = [intervals.mean(random.normal(3, 1, 20).tolist()) for _ in range(100)]
+  covered = sum(x.low <= 3 <= x.high for x in found)
+  assert 85 <= covered <= 99  # 95 % nominally, a little less of 20 values.
+  assert intervals.mean([1.5]) == intervals.Mean(1.5, None, None)
+  assert str(intervals.mean([1.5])) == "1.50"
+
+
+def test_summary_has_a_row_for_each_kind():
+  rows = [{"system": s, "prompt": p, "score": x} for s, p, x in (
+      ("a", "p", 1.0), ("b", "p", 5.0), ("a", "q", 3.0))]
+  summary = scoring.summary(rows, ("system",), 0)
+  assert [(row["system"], row["score"].mean) for row in summary] == [
+      ("a", 2.0), ("b", 5.0)]
+
+
+# Where videos are found.
+
+
+@pytest.fixture
+def workdir(frames, tmp_path):
+  """Two rounds of samples; the second has the edit twice as bright."""
+  for step, edit in ((1, frames // 4), (2, frames // 2)):
+    results.write(
+        tmp_path / f"samples/step_{step:06}",
+        [("source", frames), ("autoencoder round trip", frames),
+         ("an edit", edit)], 8.0, {"prompts": ["an edit"]})
+  return tmp_path
+
+
+def test_a_workdirs_last_edits_are_scored(workdir, frames):
+  (found,) = systems.read(workdir)
+  assert found.prompt == "an edit"
+  np.testing.assert_array_equal(found.frames(), frames // 2)
+  (earlier,) = systems.read(workdir / "samples/step_000001")
+  np.testing.assert_array_equal(earlier.frames(), frames // 4)
+
+
+def test_a_folder_of_videos_and_of_frames(frames, tmp_path):
+  video.write_frames(tmp_path / "frames", video.Clip(frames, 8.0))
+  (tmp_path / "metadata.jsonl").write_text("".join(
+      json.dumps({"file_name": name, "text": text}) + "\n"
+      for name, text in (("frames", "one"), (str(VIDEO), "two"))))
+  one, two = systems.read(tmp_path)
+  assert (one.prompt, two.prompt) == ("one", "two")
+  np.testing.assert_array_equal(one.frames(), frames)
+  assert two.frames().shape == (16, 64, 64, 3)
+
+
+@pytest.mark.parametrize("line,says", [
+    ("", "no rows"), ("{", "line 1"), ('{"file_name": "x.mp4"}', "line 1"),
+    ('{"file_name": "x.mp4", "text": "a"}', "x.mp4: no such file"),
+    ('{"file_name": "broken.mp4", "text": "a"}', "cannot be read as a video"),
+    ('{"file_name": "empty", "text": "a"}', "0 frames")])
+def test_what_cannot_be_scored_is_named(tmp_path, line, says):
+  (tmp_path / "metadata.jsonl").write_text(line + "\n")
+  (tmp_path / "broken.mp4").write_bytes(b"no video")
+  (tmp_path / "empty").mkdir()
+  with pytest.raises(InputError, match=says):
+    for result in systems.read(tmp_path):
+      result.frames()
+
+
+def test_no_videos_says_what_was_expected(tmp_path):
+  with pytest.raises(InputError, match=r"a workdir of tav_jax\.tune"):
+    systems.read(tmp_path)
+
+
+@pytest.mark.slow
+def test_evaluate_compares_systems(workdir, tmp_path):
+  systems = (str(workdir), str(workdir / "samples/step_000001"))
+  done = subprocess.run(
+      [sys.executable, "-m", "tav_jax.evaluate",
+       "--config=configs/evaluate.py", f"--workdir={tmp_path}/out",
+       f"--config.systems={systems}", "--config.pick_score=storybook"],
+      cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr
+  rows = json.loads((tmp_path / "out/videos.json").read_text())
+  assert [row["system"] for row in rows] == list(systems)
+  means = json.loads((tmp_path / "out/scores.json").read_text())
+  for row, mean in zip(rows, means, strict=True):
+    assert mean["PickScore"] == [row["PickScore"], None, None]
+  assert "frame consistency" in (tmp_path / "out/scores.md").read_text()
