@@ -35,7 +35,8 @@ pytestmark = pytest.mark.slow
 STAGES = ("tokenizer", "autoencoder", "judge", "clip", "diffusion")
 LEAVES = {
     "autoencoder": ["vae"], "judge": ["judge"], "clip": ["clip"],
-    "diffusion": ["unet", "text_encoder", "scheduler", "model_index.json"]}
+    "diffusion": [
+        "unet", "text_encoder", "scheduler", "model_index.json", "README.md"]}
 CONFIG = """
 from configs import pretrain_{base}
 
@@ -124,6 +125,13 @@ def test_what_a_run_leaves(run):
   sheets = workdir / "diffusion/samples/step_000003"
   for name in ("test.png", "held_out.png"):
     assert Image.open(sheets / name).size[0] > 8 * 192
+
+
+def test_the_card_says_how_far_training_went(run):
+  card = (run[0] / "model/README.md").read_text()
+  assert "| pictures seen | 24, in batches of 4 |" in card
+  assert len(re.findall(r"^\| (test|held_out) \|( \d+\.\d % \|){6}$", card,
+                        re.MULTILINE)) == 2
 
 
 def test_the_model_loads(run):

@@ -19,10 +19,10 @@ from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.pretrained import pipeline
 from tav_jax.pretrained.clip import load_clip
 from tav_jax.pretrained.parts import TextEncoder, token_ids
+from tav_jax.pretraining import card, spaces, stage
 from tav_jax.pretraining import pictures as pictures_lib
-from tav_jax.pretraining import spaces, stage
 from tav_jax.sampling.schedule import Schedule
-from tav_jax.training import diffusion
+from tav_jax.training import diffusion, optim
 from tav_jax.types import Params
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def train(
   """Trains a U-Net, and the text encoder if any; exports to `workdir`/model.
 
   The text encoder starts as that of the CLIP stage. With latents and text the
-  export is a whole text-to-image pipeline.
+  export is a whole text-to-image pipeline, with a model card.
 
   Args:
     workdir: Directory of the whole run, where the stages before have left
@@ -78,6 +78,7 @@ def train(
     if latent and text is not None:
       pipeline.write_index(model)
     sample = _sampler(config, unet, schedule, text, tokenizer)
+    accuracies = {}
     for name, records in shown.items():
       captions = [record["caption"] for record in records]
       drawn = text_to_image.pictures(
@@ -87,8 +88,14 @@ def train(
         accuracy = judge.load(model / "judge").accuracy(
             drawn, [judge.labels(record) for record in records])
         look.scalars({f"{name}/{k}": v for k, v in accuracy.items()})
+        accuracies[name] = accuracy
         log.info(
             "diffusion: %s captions: %s", name, judge.describe(accuracy))
+    if latent and text is not None:
+      card.write(
+          model, config, step=look.step, accuracies=accuracies, count=_SHOWN,
+          sizes={k: optim.count(v) / 1e6 for k, v in look.params.items()}
+          | {"words": text.vocab_size, "positions": text.positions})
 
   stage.train(
       "diffusion", workdir, config,
