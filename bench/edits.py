@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from configs import storybook
-from tav_jax import cli, tune
+from tav_jax import cli, tuning
 from tav_jax.data import sheet, video
 from tav_jax.data.storybook.scene import caption, GROUPS, labels, Scene
 from tav_jax.evaluation import judge
@@ -75,7 +75,7 @@ def main(argv) -> None:
     config.video.path = str(_VIDEOS / f"{name}.mp4")
     config.video.caption = caption(source)
     config.sampling.prompts = tuple(caption(scene) for scene in changed)
-    tune.main(config, out / name)
+    tuning.run(config, out / name)
     samples = out / name / f"samples/step_{config.optimizer.steps:06}"
     record = json.loads((samples / "record.json").read_text())
     shown = {

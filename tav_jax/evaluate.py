@@ -10,9 +10,11 @@ from ml_collections import ConfigDict
 
 from tav_jax import cli, settings
 from tav_jax import workdir as workdirs
-from tav_jax.evaluation import judging, scoring
+from tav_jax.evaluation import judging, scoring, storybook_edit
 
-_TASKS = {"judge": judging.run, "scores": scoring.run}
+_TASKS = {
+    "judge": judging.run, "scores": scoring.run,
+    "storybook_edit": storybook_edit.run}
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:

@@ -79,6 +79,7 @@ _OF_TASKS = {
         ("prompts", 1, math.inf), ("sheet", 1, math.inf),
         ("sampling.guidance", 0, 100), ("sampling.steps", 1, 1000)),
     "scores": (),
+    "storybook_edit": (("videos", 1, math.inf),),
 }
 
 

@@ -142,6 +142,19 @@ def write_mp4(path: str | os.PathLike, clip: Clip) -> None:
     container.mux(stream.encode())
 
 
+def write_lossless(path: str | os.PathLike, clip: Clip) -> None:
+  """FFV1 in a .mkv: read back, every pixel is as it was."""
+  _, height, width, _ = clip.frames.shape
+  with av.open(str(path), "w") as container:
+    stream = container.add_stream(
+        "ffv1", Fraction(clip.fps).limit_denominator(1001))
+    stream.width, stream.height, stream.pix_fmt = width, height, "bgr0"
+    for array in clip.frames:
+      frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), "rgb24")
+      container.mux(stream.encode(frame.reformat(format="bgr0")))
+    container.mux(stream.encode())
+
+
 def write_gif(path, clip: Clip) -> None:
   """A GIF that plays for ever; `path` may be an open file."""
   first, *others = [

@@ -54,22 +54,27 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   log.info("%s", table.markdown(means))
 
 
+Row = Mapping[str, str | float | None]
+
+
 def summary(
-    rows: Sequence[Mapping[str, str | float]], by: Sequence[str], seed: int
+    rows: Sequence[Row], by: Sequence[str], seed: int
 ) -> list[dict[str, str | intervals.Mean]]:
   """The mean and 95 % interval of every score, for each kind of row.
 
   Args:
-    rows: All with the same keys; what is no text is a score.
+    rows: All with the same keys. Numbers are scores; None is left out.
     by: Keys whose values make a kind.
     seed: Of the bootstrap.
   """
   kinds = dict.fromkeys(tuple(row[key] for key in by) for row in rows)
-  scores = [key for key, value in rows[0].items() if isinstance(value, float)]
+  scores = [
+      key for key in rows[0]
+      if any(isinstance(row[key], float) for row in rows)]
+  values = lambda kind, score: [
+      row[score] for row in rows
+      if tuple(row[key] for key in by) == kind and row[score] is not None]
   return [
       dict(zip(by, kind, strict=True)) | {
-          score: intervals.mean([
-              row[score] for row in rows
-              if tuple(row[key] for key in by) == kind], seed)
-          for score in scores}
+          score: intervals.mean(values(kind, score), seed) for score in scores}
       for kind in kinds]

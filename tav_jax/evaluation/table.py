@@ -7,7 +7,7 @@ import pathlib
 
 from tav_jax.evaluation.intervals import Mean
 
-Row = Mapping[str, str | float | Mean]
+Row = Mapping[str, str | float | Mean | None]
 
 
 def percent(share: float) -> str:
@@ -43,6 +43,7 @@ def markdown(
   """A table; numbers read as `cell` writes them."""
   lines = [list(rows[0]), ["---"] * len(rows[0])]
   lines += [
-      [cell(value) if isinstance(value, float) else str(value)
+      [cell(value) if isinstance(value, float)
+       else "-" if value is None else str(value)
        for value in row.values()] for row in rows]
   return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,0 +1,87 @@
+"""StorybookEdit: source videos of the drawn world and edits of them.
+
+The world is drawn, so the video that an edit should give is known: the same
+motion and layout with one change.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from tav_jax.data.storybook import scene as scenes
+from tav_jax.data.storybook.motion import video
+from tav_jax.data.storybook.render import render
+from tav_jax.data.storybook.scene import Scene
+
+KINDS = ("subject", "background", "attribute", "style", "multiple")
+
+
+class Edit(NamedTuple):
+  """One change.
+
+  Attributes:
+    kind: One of `KINDS`; "multiple" changes subject and background.
+    scene: The first scene of the true result.
+  """
+
+  kind: str
+  scene: Scene
+
+
+class Source(NamedTuple):
+  """A video to edit: its first scene, and an edit of each kind."""
+
+  scene: Scene
+  edits: list[Edit]
+
+
+def sources(count: int, seed: int) -> list[Source]:
+  """The benchmark's videos; the first ones do not depend on the count.
+
+  Subjects and verbs take turns, sources are plain (natural colour, no garment,
+  no style), and nothing is one of the pairs held out in training.
+  """
+  return [_source(i, np.random.default_rng([seed, i])) for i in range(count)]
+
+
+def draw(first: Scene, frames: int, size: int) -> np.ndarray:
+  """The clip that begins with a scene, uint8 `f h w c`."""
+  return np.stack([render(scene, size) for scene in video(first, frames)])
+
+
+def _source(i: int, rng: np.random.Generator) -> Source:
+  drawn = scenes.random_scene(rng)
+  subject = scenes.SUBJECTS[i % len(scenes.SUBJECTS)]
+  source = dataclasses.replace(
+      drawn, subject=subject, colour="", wearing="", style="",
+      verb=scenes.VERBS[i % len(scenes.VERBS)],
+      place=_pick(rng, [p for p in scenes.PLACES if _shown(subject, p)]))
+  other = lambda values, now: [value for value in values if value != now]
+  subjects = other(scenes.SUBJECTS, source.subject)
+  places = other(scenes.PLACES, source.place)
+  pairs = [(s, p) for s in subjects for p in places if _shown(s, p)]
+  both = pairs[rng.integers(len(pairs))]
+  attribute = [
+      {"colour": colour} for colour in scenes.COLOURS
+  ] + [{"wearing": garment} for garment in scenes.CLOTHING]
+  changes = {
+      "subject": {"subject": _pick(
+          rng, [s for s in subjects if _shown(s, source.place)])},
+      "background": {"place": _pick(
+          rng, [p for p in places if _shown(subject, p)])},
+      "attribute": _pick(rng, attribute),
+      "style": {"style": _pick(rng, scenes.STYLES)},
+      "multiple": {"subject": both[0], "place": both[1]},
+  }
+  return Source(source, [
+      Edit(kind, dataclasses.replace(source, **changes[kind]))
+      for kind in KINDS])
+
+
+def _shown(subject: str, place: str) -> bool:
+  return (subject, place) not in scenes.HELD_OUT
+
+
+def _pick(rng: np.random.Generator, values):
+  return values[rng.integers(len(values))]

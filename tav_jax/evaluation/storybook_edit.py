@@ -1,0 +1,148 @@
+r"""StorybookEdit: variants of the method on videos whose true edits are known.
+
+  WORKDIR/videos/00-man-skiing.mkv   the sources, lossless
+  WORKDIR/vdm_baseline/00-man-skiing/ a run of tav_jax.tune each
+  WORKDIR/edits.{md,csv,json}        a row for every edit
+  WORKDIR/scores.{md,csv,json}       means of every variant, and of two bounds:
+      the source itself, and the true edit through the autoencoder
+"""
+
+import logging
+import pathlib
+import time
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+import numpy as np
+import tqdm
+
+from tav_jax import pretrained, settings, tuning
+from tav_jax import workdir as workdirs
+from tav_jax.data import video
+from tav_jax.data.storybook import edits
+from tav_jax.data.storybook.scene import caption
+from tav_jax.errors import InputError
+from tav_jax.evaluation import fidelity, systems, table
+from tav_jax.evaluation.clip_score import Scorer
+from tav_jax.evaluation.scoring import summary
+
+log = logging.getLogger(__name__)
+
+_RATE = 8.0
+
+
+class Job(NamedTuple):
+  """One source video."""
+
+  name: str
+  source: edits.Source
+  frames: np.ndarray
+  path: pathlib.Path
+
+
+def check(config: ConfigDict) -> None:
+  """Raises an InputError that names the first value that will not do."""
+  for name in config.only:
+    if name not in config.variants:
+      raise InputError(
+          f"only={tuple(config.only)}: {name!r} is none of the variants, "
+          f"{', '.join(config.variants)}")
+  if config.run.video.width != config.run.video.height:
+    raise InputError(
+        f"run.video.width={config.run.video.width}: expected "
+        f"run.video.height={config.run.video.height}; drawings are square")
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Tunes, samples and scores every variant, going on where it was left.
+
+  Args:
+    config: `videos` (how many), `variants` (what each changes in `run`), `only`
+      (which of them), `run` (a config of tav_jax.tune), `clip`, `seed`.
+    workdir: Where to.
+
+  Raises:
+    InputError: If a variant's config will not do.
+  """
+  check(config)
+  jobs = _jobs(config, workdir / "videos")
+  plans = [
+      (name, job, _config(config, config.variants[name], job))
+      for name in config.only for job in jobs]
+  for name, job, plan in plans:
+    settings.check(plan)
+    workdirs.check(workdir / name / job.name, plan)
+  started, done = time.monotonic(), 0
+  for i, (name, job, plan) in enumerate(plans):
+    at = workdir / name / job.name
+    if workdirs.samples(at, plan.optimizer.steps).exists():
+      continue
+    left = (time.monotonic() - started) / done * (len(plans) - i) if done else 0
+    log.info(
+        "%s, %s: run %d of %d%s", name, job.name, i + 1, len(plans),
+        f", about {left / 60:.0f} min left" if done else "")
+    tuning.run(plan, at)
+    done += 1
+  rows = _score(config, workdir, jobs)
+  table.write(workdir, "edits", rows, "{:.2f}".format)
+  means = summary(rows, ("system",), config.seed)
+  table.write(workdir, "scores", means)
+  log.info("%s", table.markdown(means))
+
+
+def _jobs(config: ConfigDict, directory: pathlib.Path) -> list[Job]:
+  """Draws the sources."""
+  directory.mkdir(parents=True, exist_ok=True)
+  jobs = []
+  shape = config.run.video
+  for i, source in enumerate(edits.sources(config.videos, config.seed)):
+    name = f"{i:02}-{source.scene.subject}-{source.scene.verb}"
+    frames = edits.draw(source.scene, shape.frames, shape.height)
+    path = directory / f"{name}.mkv"
+    if not path.exists():
+      video.write_lossless(path, video.Clip(frames, _RATE))
+    jobs.append(Job(name, source, frames, path))
+  return jobs
+
+
+def _config(config: ConfigDict, changes: ConfigDict, job: Job) -> ConfigDict:
+  """A run of one variant on one video."""
+  run = ConfigDict(config.run.to_dict())
+  run.update(changes.to_dict())
+  run.video.path = str(job.path)
+  run.video.caption = caption(job.source.scene)
+  run.video.start, run.video.stride = 0, 1
+  run.sampling.prompts = tuple(
+      caption(edit.scene) for edit in job.source.edits)
+  return run.lock()
+
+
+def _score(config: ConfigDict, workdir: pathlib.Path, jobs: list[Job]):
+  """A row for every edit of every video by every system."""
+  scorer = Scorer(pretrained.load_clip(config.clip))
+  vae = pretrained.load_pretrained(config.run.model.checkpoint).vae
+  bounds = {
+      "the source": lambda job, truth: job.frames,
+      "the true edit": lambda job, truth: video.to_pixels(
+          vae.decode(vae.encode(video.to_model(truth)[None])[0]))[0]}
+  rows = []
+  with tqdm.tqdm(
+      total=len(jobs) * len(edits.KINDS) * (len(config.only) + len(bounds)),
+      desc="scoring", unit="video", leave=False, dynamic_ncols=True) as bar:
+    for job in jobs:
+      found = {
+          name: {r.prompt: r for r in systems.read(workdir / name / job.name)}
+          for name in config.only}
+      for edit in job.source.edits:
+        truth = edits.draw(edit.scene, *job.frames.shape[:2])
+        prompt = caption(edit.scene)
+        videos = {
+            name: read(job, truth) for name, read in bounds.items()} | {
+                name: found[name][prompt].frames() for name in config.only}
+        for name, frames in videos.items():
+          rows.append({
+              "system": name, "video": job.name, "kind": edit.kind,
+              "prompt": prompt} | scorer.paper_scores(frames, prompt)
+              | fidelity.scores(frames, truth, job.frames))
+          bar.update()
+  return rows
