@@ -18,4 +18,5 @@ def get_config() -> ConfigDict:
   config.systems = ()
   config.clip = "storybook"
   config.pick_score = ""
+  config.fps = 8.0
   return config.lock()

@@ -10,11 +10,11 @@ from ml_collections import ConfigDict
 
 from tav_jax import cli, settings
 from tav_jax import workdir as workdirs
-from tav_jax.evaluation import judging, scoring, storybook_edit
+from tav_jax.evaluation import judging, scoring, storybook_edit, study
 
 _TASKS = {
     "judge": judging.run, "scores": scoring.run,
-    "storybook_edit": storybook_edit.run}
+    "storybook_edit": storybook_edit.run, "study": study.run}
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:

@@ -9,19 +9,20 @@ import tqdm
 
 from tav_jax import pretrained
 from tav_jax.errors import InputError
-from tav_jax.evaluation import intervals, systems, table
+from tav_jax.evaluation import intervals, report, systems, table
 from tav_jax.evaluation.clip_score import Scorer
 
 log = logging.getLogger(__name__)
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
-  """Writes a row for every video and the means of every system.
+  """Writes a row for every video, the means of every system, and the report.
 
   Args:
     config: `systems` (folders, as for `systems.read`), `clip` and
-      `pick_score` (checkpoints; "" for no PickScore).
-    workdir: Where `scores` and `videos` (.md, .csv, .json) go.
+      `pick_score` (checkpoints; "" for no PickScore), `fps` of the report.
+    workdir: Where `scores` and `videos` (.md, .csv, .json) and `report.html`
+      go.
 
   Raises:
     InputError: If there is nothing to score, or no CLIP to score with.
@@ -34,24 +35,28 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   scorers = {"": Scorer(pretrained.load_clip(config.clip))}
   if config.pick_score:
     scorers["PickScore"] = Scorer(pretrained.load_clip(config.pick_score))
-  rows = []
+  rows, entries = [], {}
   with tqdm.tqdm(
       total=sum(map(len, found.values())), desc="scoring", unit="video",
       leave=False, dynamic_ncols=True) as bar:
     for name, results in found.items():
       for result in results:
         frames = result.frames()
-        row = {"system": name, "prompt": result.prompt}
-        row |= scorers[""].paper_scores(frames, result.prompt)
+        scores = scorers[""].paper_scores(frames, result.prompt)
         if config.pick_score:
-          row["PickScore"] = scorers["PickScore"].pick_score(
+          scores["PickScore"] = scorers["PickScore"].pick_score(
               frames, result.prompt)
-        rows.append(row)
+        rows.append({"system": name, "prompt": result.prompt} | scores)
+        entries.setdefault(result.prompt, []).append(
+            report.show(name, frames, config.fps, scores))
         bar.update()
   table.write(workdir, "videos", rows, "{:.2f}".format)
   means = summary(rows, ("system",), config.seed)
   table.write(workdir, "scores", means)
-  log.info("%s", table.markdown(means))
+  report.write(
+      workdir / "report.html", "Scores", means,
+      [report.Entry(*entry) for entry in entries.items()])
+  log.info("%s%s", table.markdown(means), workdir / "report.html")
 
 
 Row = Mapping[str, str | float | None]

@@ -5,6 +5,7 @@ r"""StorybookEdit: variants of the method on videos whose true edits are known.
   WORKDIR/edits.{md,csv,json}        a row for every edit
   WORKDIR/scores.{md,csv,json}       means of every variant, and of two bounds:
       the source itself, and the true edit through the autoencoder
+  WORKDIR/report.html                all of it to look at
 """
 
 import logging
@@ -22,7 +23,7 @@ from tav_jax.data import video
 from tav_jax.data.storybook import edits
 from tav_jax.data.storybook.scene import caption
 from tav_jax.errors import InputError
-from tav_jax.evaluation import fidelity, systems, table
+from tav_jax.evaluation import fidelity, report, systems, table
 from tav_jax.evaluation.clip_score import Scorer
 from tav_jax.evaluation.scoring import summary
 
@@ -83,11 +84,12 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
         f", about {left / 60:.0f} min left" if done else "")
     tuning.run(plan, at)
     done += 1
-  rows = _score(config, workdir, jobs)
+  rows, entries = _score(config, workdir, jobs)
   table.write(workdir, "edits", rows, "{:.2f}".format)
   means = summary(rows, ("system",), config.seed)
   table.write(workdir, "scores", means)
-  log.info("%s", table.markdown(means))
+  report.write(workdir / "report.html", "StorybookEdit", means, entries)
+  log.info("%s%s", table.markdown(means), workdir / "report.html")
 
 
 def _jobs(config: ConfigDict, directory: pathlib.Path) -> list[Job]:
@@ -118,14 +120,15 @@ def _config(config: ConfigDict, changes: ConfigDict, job: Job) -> ConfigDict:
 
 
 def _score(config: ConfigDict, workdir: pathlib.Path, jobs: list[Job]):
-  """A row for every edit of every video by every system."""
+  """Rows and the report's entries: every edit of every video by every system.
+  """
   scorer = Scorer(pretrained.load_clip(config.clip))
   vae = pretrained.load_pretrained(config.run.model.checkpoint).vae
   bounds = {
       "the source": lambda job, truth: job.frames,
       "the true edit": lambda job, truth: video.to_pixels(
           vae.decode(vae.encode(video.to_model(truth)[None])[0]))[0]}
-  rows = []
+  rows, entries = [], []
   with tqdm.tqdm(
       total=len(jobs) * len(edits.KINDS) * (len(config.only) + len(bounds)),
       desc="scoring", unit="video", leave=False, dynamic_ncols=True) as bar:
@@ -139,10 +142,15 @@ def _score(config: ConfigDict, workdir: pathlib.Path, jobs: list[Job]):
         videos = {
             name: read(job, truth) for name, read in bounds.items()} | {
                 name: found[name][prompt].frames() for name in config.only}
+        shown = []
         for name, frames in videos.items():
+          scores = scorer.paper_scores(frames, prompt)
+          to_truth = fidelity.scores(frames, truth, job.frames)
           rows.append({
               "system": name, "video": job.name, "kind": edit.kind,
-              "prompt": prompt} | scorer.paper_scores(frames, prompt)
-              | fidelity.scores(frames, truth, job.frames))
+              "prompt": prompt} | scores | to_truth)
+          shown.append(report.show(name, frames, _RATE, {
+              "text": scores["textual alignment"], "PSNR": to_truth["PSNR"]}))
           bar.update()
-  return rows
+        entries.append(report.Entry(f"{edit.kind}: {prompt}", shown))
+  return rows, entries

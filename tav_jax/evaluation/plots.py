@@ -1,0 +1,53 @@
+"""Plots as SVG."""
+
+from collections.abc import Mapping, Sequence
+import io
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from tav_jax.evaluation.intervals import Mean
+
+
+def means(rows: Sequence[Mapping[str, str | Mean]]) -> str:
+  """A panel for each score: every system's mean and its 95 % interval.
+
+  Args:
+    rows: As of `scoring.summary` by "system".
+
+  Returns:
+    An `<svg>` element.
+  """
+  names = [row["system"] for row in rows]
+  scores = [key for key in rows[0] if key != "system"]
+  across = min(4, len(scores))
+  down = -(-len(scores) // across)
+  figure = Figure(
+      figsize=(2.2 + 2.3 * across, (0.8 + 0.27 * len(names)) * down),
+      layout="constrained")
+  axes = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
+  places = range(len(names))
+  for ax, score in zip(axes, scores, strict=False):
+    for place, row in zip(places, rows, strict=True):
+      mean = row[score]
+      if mean.mean is None:
+        continue
+      ends = None if mean.low is None else [
+          [mean.mean - mean.low], [mean.high - mean.mean]]
+      ax.errorbar(
+          mean.mean, place, xerr=ends, fmt="o", markersize=4, capsize=2,
+          color=f"C{place % 10}")
+    ax.set_title(score, fontsize=9)
+    ax.tick_params(labelsize=8)
+    ax.grid(axis="x", alpha=0.3)
+  for ax in axes[len(scores):]:
+    ax.set_visible(False)
+  axes[0].set_yticks(list(places), names)
+  axes[0].invert_yaxis()
+  file = io.StringIO()
+  # Text as text, and the same file for the same numbers.
+  with matplotlib.rc_context({
+      "svg.fonttype": "none", "svg.hashsalt": "tav_jax"}):
+    figure.savefig(file, format="svg", metadata={"Date": None})
+  text = file.getvalue()
+  return text[text.index("<svg"):]

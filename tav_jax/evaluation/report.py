@@ -1,0 +1,102 @@
+"""One page to look at: scores, plots, and all videos in step.
+
+The page is one file that fetches nothing: videos are in it, as H.264.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+import html
+import importlib.resources
+import pathlib
+import string
+import tempfile
+from typing import NamedTuple
+
+import numpy as np
+
+from tav_jax.data import video
+from tav_jax.evaluation import plots
+from tav_jax.evaluation.intervals import Mean
+
+_LEAST_WIDTH = 160
+
+
+class Shown(NamedTuple):
+  """One video, encoded; made by `show`."""
+
+  label: str
+  url: str
+  width: int
+  note: str
+
+
+class Entry(NamedTuple):
+  """A prompt and the videos made for it, the source first."""
+
+  prompt: str
+  videos: Sequence[Shown]
+
+
+def write(
+    path: pathlib.Path,
+    title: str,
+    means: Sequence[Mapping[str, str | Mean]],
+    entries: Sequence[Entry],
+) -> None:
+  """Writes the page.
+
+  Args:
+    path: The .html file.
+    title: Its heading.
+    means: As of `scoring.summary` by "system".
+    entries: What to show.
+  """
+  template = string.Template(
+      (importlib.resources.files("tav_jax.evaluation") / "report.html")
+      .read_text())
+  path.write_text(template.substitute(
+      title=html.escape(title), table=_table(means), plots=plots.means(means),
+      entries="".join(map(_entry, entries))))
+
+
+def _table(rows) -> str:
+  row = lambda tag, cells: "<tr>" + "".join(
+      f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+  return row("th", rows[0]) + "".join(row("td", r.values()) for r in rows)
+
+
+def _entry(entry: Entry) -> str:
+  figures = "".join(
+      f'<figure><video muted loop playsinline width="{shown.width}" '
+      f'src="{shown.url}"></video><figcaption>'
+      f"<b>{html.escape(shown.label)}</b> {html.escape(shown.note)}"
+      "</figcaption></figure>" for shown in entry.videos)
+  return f"<section><h2>{html.escape(entry.prompt)}</h2>{figures}</section>\n"
+
+
+def show(
+    label: str, frames: np.ndarray, fps: float, scores: Mapping[str, float]
+) -> Shown:
+  """A video for the page.
+
+  Args:
+    label: Whose it is.
+    frames: uint8 `f h w c`.
+    fps: Frames a second.
+    scores: What is written below.
+  """
+  width = frames.shape[2]
+  return Shown(
+      label, data_url(frames, fps),
+      # A whole multiple of small videos, so that pixels stay square.
+      width * max(1, -(-_LEAST_WIDTH // width)),
+      ", ".join(f"{name} {value:.1f}" for name, value in scores.items()))
+
+
+def data_url(frames: np.ndarray, fps: float) -> str:
+  """A video as a `data:` URL."""
+  with tempfile.TemporaryDirectory() as directory:
+    file = pathlib.Path(directory) / "video.mp4"
+    video.write_mp4(file, video.Clip(frames, fps))
+    return "data:video/mp4;base64," + base64.b64encode(
+        file.read_bytes()).decode()

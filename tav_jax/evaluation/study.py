@@ -1,0 +1,175 @@
+r"""A user study: pairs of videos, hidden names, two questions.
+
+As in the paper (arXiv 2212.11565, Sec. 4.2), raters see two videos of one text
+and say which has the more consistent frames, and which shows the text better.
+
+  WORKDIR/study.html   the page; it gives each rater's votes as a file
+  WORKDIR/study.json   whose video is whose; keep it from the raters
+  WORKDIR/preferences.{md,csv,json}
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+import hashlib
+import importlib.resources
+import itertools
+import json
+import logging
+import pathlib
+import string
+
+from ml_collections import ConfigDict
+
+from tav_jax.errors import InputError
+from tav_jax.evaluation import intervals, report, systems, table
+
+log = logging.getLogger(__name__)
+
+QUESTIONS = {
+    "consistency": "Which video's frames are more consistent with each other?",
+    "faithfulness": "Which video shows the text better?",
+}
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Writes the page; or, given `votes`, what raters prefer.
+
+  Args:
+    config: `systems` (two folders or more, as for `systems.read`), `seed`,
+      `fps`, `votes` (files that the page gave).
+    workdir: Where to.
+
+  Raises:
+    InputError: If there is nothing to compare, or a file of votes is not of
+      this study.
+  """
+  if config.votes:
+    rows = preferences(
+        _read_study(workdir), _read_votes(config.votes), config.seed)
+    table.write(workdir, "preferences", rows)
+    log.info("%s", table.markdown(rows))
+    return
+  videos = _videos(config)
+  page = string.Template(
+      (importlib.resources.files("tav_jax.evaluation") / "study.html")
+      .read_text())
+  shown = {
+      name: report.data_url(result.frames(), config.fps)
+      for name, (_, result) in videos.items()}
+  key = {
+      name: {"system": system, "prompt": result.prompt}
+      for name, (system, result) in videos.items()}
+  (workdir / "study.json").write_text(json.dumps(key, indent=2) + "\n")
+  (workdir / "study.html").write_text(page.substitute(
+      videos=_embed(shown), pairs=_embed(_pairs(key)),
+      questions=_embed(QUESTIONS)))
+  log.info("%s: %d pairs of videos", workdir / "study.html", len(_pairs(key)))
+
+
+def _videos(config: ConfigDict) -> dict:
+  """Every system's results of the prompts they share, by a hidden name."""
+  found = {str(path): systems.read(path) for path in config.systems}
+  if len(found) < 2:
+    raise InputError(
+        f"systems={tuple(config.systems)}: expected two different folders of "
+        "videos or more")
+  prompts = [{r.prompt for r in results} for results in found.values()]
+  shared = set.intersection(*prompts)
+  if not shared:
+    raise InputError(
+        f"systems={tuple(config.systems)}: they have no prompt in common; "
+        "expected videos of the same prompts")
+  left_out = set.union(*prompts) - shared
+  if left_out:
+    log.warning(
+        "%d prompts are left out, which not all systems have", len(left_out))
+  name = lambda *what: hashlib.sha256(
+      json.dumps([config.seed, *what]).encode()).hexdigest()[:12]
+  return {
+      name(system, result.prompt): (system, result)
+      for system, results in found.items() for result in results
+      if result.prompt in shared}
+
+
+def _pairs(key: Mapping[str, Mapping[str, str]]) -> list[dict]:
+  """All pairs of systems for every prompt."""
+  by_prompt = {}
+  for name, video in key.items():
+    by_prompt.setdefault(video["prompt"], []).append(name)
+  return [
+      {"prompt": prompt, "videos": sorted(pair)}
+      for prompt, names in by_prompt.items()
+      for pair in itertools.combinations(names, 2)]
+
+
+def _embed(value) -> str:
+  """JSON that may stand in a script."""
+  return json.dumps(value).replace("<", "\\u003c")
+
+
+def preferences(
+    key: Mapping[str, Mapping[str, str]], votes: Iterable[Mapping], seed: int
+) -> list[dict]:
+  """How often one system is preferred to another.
+
+  Args:
+    key: `study.json`.
+    votes: Each with `question`, `chosen` and `other`, names of videos.
+    seed: Of the bootstrap over prompts.
+
+  Returns:
+    A row for each question and pair of systems: the share of votes and of
+    prompts won by a majority of raters (a draw is half), in percent, and their
+    number.
+
+  Raises:
+    InputError: If a vote is of a video that is not in the study.
+  """
+  counts = {}  # By question and systems: by prompt: how often each won.
+  for vote in votes:
+    if vote["chosen"] not in key or vote["other"] not in key:
+      raise InputError(
+          f"votes: {vote['chosen']!r} or {vote['other']!r} is no video of "
+          "this study; expected votes given by its study.html")
+    chosen, other = key[vote["chosen"]], key[vote["other"]]
+    pair = tuple(sorted((chosen["system"], other["system"])))
+    prompts = counts.setdefault((vote["question"], *pair), {})
+    prompts.setdefault(chosen["prompt"], Counter())[chosen["system"]] += 1
+  rows = []
+  for (question, a, b), prompts in counts.items():
+    for first, second in ((a, b), (b, a)):
+      shares = [
+          100 * won[first] / won.total() for won in prompts.values()]
+      rows.append({
+          "question": question, "system": first, "preferred to": second,
+          "votes": intervals.mean(shares, seed),
+          "majorities": intervals.mean([
+              100.0 if x > 50 else 50.0 if x == 50 else 0.0 for x in shares],
+              seed),
+          "prompts": str(len(prompts)),
+          "all votes": str(sum(won.total() for won in prompts.values()))})
+  return rows
+
+
+def _read_study(workdir: pathlib.Path) -> dict:
+  try:
+    return json.loads((workdir / "study.json").read_text())
+  except (OSError, ValueError) as error:
+    raise InputError(
+        f"{workdir}/study.json: cannot be read ({error}); expected the workdir "
+        "in which the study's page was made") from error
+
+
+def _read_votes(files: Iterable[str]) -> list[dict]:
+  votes = []
+  for file in files:
+    try:
+      given = json.loads(pathlib.Path(file).expanduser().read_text())
+      votes += [
+          {k: str(vote[k]) for k in ("question", "chosen", "other")}
+          for vote in given["votes"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+      raise InputError(
+          f"votes: {file}: cannot be read ({error!r}); expected a file that "
+          "study.html gave") from error
+  return votes
