@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 
 from tav_jax import cli, settings
 from tav_jax import workdir as workdirs
-from tav_jax.evaluation import judging, scoring, storybook_edit, study
+from tav_jax.evaluation import judging, loveu, scoring, storybook_edit, study
 
 _TASKS = {
-    "judge": judging.run, "scores": scoring.run,
+    "judge": judging.run, "loveu": loveu.run, "scores": scoring.run,
     "storybook_edit": storybook_edit.run, "study": study.run}
 
 

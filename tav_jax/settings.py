@@ -78,6 +78,7 @@ _OF_TASKS = {
     "judge": (
         ("prompts", 1, math.inf), ("sheet", 1, math.inf),
         ("sampling.guidance", 0, 100), ("sampling.steps", 1, 1000)),
+    "loveu": (),
     "scores": (("fps", 0.1, 100),),
     "storybook_edit": (("videos", 1, math.inf),),
     "study": (("fps", 0.1, 100),),

@@ -1,7 +1,9 @@
 """Video files to frames and back, through PyAV (ffmpeg)."""
 
+from collections.abc import Callable, Iterator
 import dataclasses
 from fractions import Fraction
+import functools
 import os
 import pathlib
 
@@ -43,10 +45,10 @@ def read(
     height: int,
     fit: str = "stretch",
 ) -> Clip:
-  """Reads frames `start`, `start + stride`, ... of a video file.
+  """Reads frames `start`, `start + stride`, ... of a video.
 
   Args:
-    path: The file, in any format that ffmpeg reads.
+    path: A file in any format that ffmpeg reads, or a folder of frames.
     start: Index of the first frame.
     stride: Distance between frames.
     frames: Number of frames.
@@ -65,32 +67,29 @@ def read(
   if fit not in _FITS:
     raise InputError(f"video.fit={fit!r}: expected {', '.join(_FITS)}")
   path = pathlib.Path(path).expanduser()
-  if not path.is_file():
+  if not path.exists():
     raise InputError(
-        f"video.path={path}: no such file; expected a video such as an mp4")
+        f"video.path={path}: no such file; expected a video such as an mp4, or "
+        "a folder of frames")
   last = start + stride * (frames - 1)
   wanted = range(start, last + 1, stride)
   found = []
   fps, seen, broken = 0.0, 0, None
   try:
-    with av.open(str(path)) as container:
-      if not container.streams.video:
-        raise InputError(f"video.path={path}: it has no video stream")
-      fps = float(container.streams.video[0].average_rate or 0)
-      for frame in container.decode(video=0):
-        if seen in wanted:
-          image = frame.to_image()
-          found.append(np.asarray(_FITS[fit](image, (width, height))))
-        seen += 1
-        if seen > last:
-          break
-  except av.FFmpegError as error:
+    for rate, image in _images(path):
+      fps = rate
+      if seen in wanted:
+        found.append(np.asarray(_FITS[fit](image(), (width, height))))
+      seen += 1
+      if seen > last:
+        break
+  except OSError as error:  # ffmpeg's errors are among them.
     broken = error  # What was decoded before may be all that is needed.
   if not seen:
     raise InputError(
         f"video.path={path}: cannot be read as a video "
-        f"({broken.strerror if broken else 'no frames'}); it may be cut short "
-        "or of another kind")
+        f"({(broken.strerror or broken) if broken else 'no frames'}); it may "
+        "be cut short or of another kind")
   if len(found) < frames:
     why = " before it breaks off" if broken else ""
     raise InputError(
@@ -98,6 +97,31 @@ def read(
         f"{last} were asked for; lower video.start={start}, "
         f"video.stride={stride} or video.frames={frames}")
   return Clip(np.stack(found), (fps or 24.0) / stride)
+
+
+def _images(path: pathlib.Path) -> Iterator[tuple[float, Callable]]:
+  """The rate, 0 if not known, and what makes the image, of every frame."""
+  if path.is_dir():
+    for file in frame_files(path):
+      yield 0.0, functools.partial(_open, file)
+    return
+  with av.open(str(path)) as container:
+    if not container.streams.video:
+      raise InputError(f"video.path={path}: it has no video stream")
+    fps = float(container.streams.video[0].average_rate or 0)
+    for frame in container.decode(video=0):
+      yield fps, frame.to_image
+
+
+def _open(file: pathlib.Path) -> Image.Image:
+  return Image.open(file).convert("RGB")
+
+
+def frame_files(folder: str | os.PathLike) -> list[pathlib.Path]:
+  """The pictures in a folder, in the order of their names."""
+  return sorted(
+      file for file in pathlib.Path(folder).iterdir()
+      if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
 
 def read_all(path: str | os.PathLike) -> np.ndarray:

@@ -14,7 +14,6 @@ _EXPECTED = (
     "a workdir of tav_jax.tune; a folder of samples/ in it; or a folder with "
     'a metadata.jsonl of lines {"file_name": "1.mp4", "text": "the prompt"}, '
     "each of a video or a folder of frames")
-_FRAMES = {".jpg", ".jpeg", ".png"}
 
 
 class Result(NamedTuple):
@@ -102,10 +101,10 @@ def _of_folder(folder: pathlib.Path) -> list[Result]:
 
 
 def _read_folder(folder: pathlib.Path) -> np.ndarray:
-  files = sorted(
-      file for file in folder.iterdir() if file.suffix.lower() in _FRAMES)
   try:
-    frames = [np.asarray(Image.open(file).convert("RGB")) for file in files]
+    frames = [
+        np.asarray(Image.open(file).convert("RGB"))
+        for file in video.frame_files(folder)]
   except OSError as error:
     raise InputError(
         f"{folder}: a frame cannot be read ({error}); it may be cut short"

@@ -1,0 +1,27 @@
+r"""Tune-A-Video on LOVEU-TGVE-2023, or on a part of it.
+
+  python -m tav_jax.evaluate --config=configs/loveu.py --workdir=runs/loveu \
+      --config.root=LOVEU-TGVE-2023 --config.shard=0/8
+
+Writes the submission and the scores. Each shard has its own workdir or shares
+one; the same command goes on where it was interrupted.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config() -> ConfigDict:
+  config = ConfigDict()
+  config.task = "loveu"
+  config.seed = 0
+  config.root = "LOVEU-TGVE-2023"
+  config.shard = "0/1"
+  config.clip = "openai/clip-vit-large-patch14"
+  config.pick_score = "yuvalkirstain/PickScore_v1"
+  config.run = default.get_config()
+  with config.run.unlocked():
+    config.run.video.frames = 32
+    config.run.video.width = config.run.video.height = 480
+  return config.lock()

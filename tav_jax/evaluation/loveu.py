@@ -1,0 +1,200 @@
+r"""LOVEU-TGVE-2023: 304 edits of 76 videos (arXiv 2310.16003).
+
+The benchmark as it is published, under `root`:
+
+  LOVEU-TGVE-2023_Dataset.csv            a row a video, and headings
+  DAVIS_480p/480p_frames/VIDEO/*.jpg     and youtube_480p, videvo_480p
+
+What a run leaves:
+
+  WORKDIR/runs/DAVIS/VIDEO/              a run of tav_jax.tune each
+  WORKDIR/submission/DAVIS/VIDEO/style/00000.jpg
+  WORKDIR/edits, scores (.md, .csv, .json)
+"""
+
+from collections.abc import Sequence
+import csv
+import logging
+import pathlib
+import re
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+import numpy as np
+from PIL import Image
+import tqdm
+
+from tav_jax import pretrained, settings, tuning
+from tav_jax import workdir as workdirs
+from tav_jax.data import video
+from tav_jax.errors import InputError
+from tav_jax.evaluation import systems, table
+from tav_jax.evaluation.clip_score import Scorer
+from tav_jax.evaluation.scoring import summary
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("DAVIS", "youtube", "videvo")
+KINDS = {
+    "style": "Style Change Caption",
+    "object": "Object Change Caption",
+    "background": "Background Change Caption",
+    "multiple": "Multiple Changes Caption",
+}
+_NAME, _CAPTION = "Video name", "Our GT caption"
+_SIZE = 480  # Frames are scored at this height and width.
+
+
+class Edit(NamedTuple):
+  """One of the 304.
+
+  Attributes:
+    split: One of `SPLITS`.
+    name: The video's.
+    frames: Its folder of frames.
+    caption: What it shows.
+    kind: One of `KINDS`.
+    prompt: What it should become.
+  """
+
+  split: str
+  name: str
+  frames: pathlib.Path
+  caption: str
+  kind: str
+  prompt: str
+
+
+def read(root: pathlib.Path) -> list[Edit]:
+  """All edits, in the order of the table.
+
+  Args:
+    root: The benchmark's folder.
+
+  Raises:
+    InputError: If its table or a video's frames are not there.
+  """
+  tables = sorted(root.glob("*.csv"))
+  if len(tables) != 1:
+    raise InputError(
+        f"root={root}: it has {len(tables)} .csv files; expected "
+        "LOVEU-TGVE-2023_Dataset.csv and DAVIS_480p, youtube_480p, videvo_480p")
+  with tables[0].open(newline="", encoding="utf-8-sig") as file:
+    rows = list(csv.DictReader(file))
+  missing = {_NAME, _CAPTION, *KINDS.values()} - set(rows[0] if rows else ())
+  if missing:
+    raise InputError(
+        f"{tables[0]}: it has no column {sorted(missing)[0]!r}; expected "
+        f"{', '.join((_NAME, _CAPTION, *KINDS.values()))}")
+  edits = []
+  for row in rows:
+    row = {key: (value or "").strip() for key, value in row.items() if key}
+    if not row[_CAPTION]:
+      continue  # The heading of a part, or an empty line.
+    split, frames = _find(root, row[_NAME])
+    edits += [
+        Edit(split, row[_NAME], frames, row[_CAPTION], kind, row[column])
+        for kind, column in KINDS.items()]
+  return edits
+
+
+def _find(root: pathlib.Path, name: str) -> tuple[str, pathlib.Path]:
+  for split in SPLITS:
+    frames = root / f"{split}_480p/480p_frames" / name
+    if frames.is_dir():
+      return split, frames
+  raise InputError(
+      f"root={root}: no frames of {name!r}; expected them in "
+      f"{root}/{{{','.join(SPLITS)}}}_480p/480p_frames/{name}")
+
+
+def shard(edits: Sequence[Edit], which: str) -> Sequence[Edit]:
+  """Part i of n, from 0, of about equal size; "0/1" is all.
+
+  Raises:
+    InputError: If `which` is not such a fraction.
+  """
+  match = re.fullmatch(r"(\d+)/(\d+)", which)
+  i, n = map(int, match.groups()) if match else (0, 0)
+  if not 0 <= i < n:
+    raise InputError(
+        f"shard={which!r}: expected i/n with i from 0 to n-1, such as 0/8")
+  return edits[len(edits) * i // n:len(edits) * (i + 1) // n]
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Tunes on the shard's videos, renders its edits, scores them.
+
+  Args:
+    config: `root`, `shard`, `run` (a config of tav_jax.tune), `clip`,
+      `pick_score` ("" for none), `seed`.
+    workdir: Where to.
+
+  Raises:
+    InputError: If the benchmark is not there or a config will not do.
+  """
+  edits = shard(read(pathlib.Path(config.root).expanduser()), config.shard)
+  videos = {}
+  for edit in edits:
+    videos.setdefault((edit.split, edit.name), []).append(edit)
+  plans = {key: _config(config, few) for key, few in videos.items()}
+  for plan in plans.values():
+    settings.check(plan)
+  for i, (key, plan) in enumerate(plans.items(), 1):
+    log.info("%s: video %d of %d", "/".join(key), i, len(plans))
+    at = workdir.joinpath("runs", *key)
+    if not workdirs.samples(at, plan.optimizer.steps).exists():
+      tuning.run(plan, at)
+    _submit(workdir, at, videos[key])
+  _score(config, workdir, edits)
+
+
+def _config(config: ConfigDict, edits: Sequence[Edit]) -> ConfigDict:
+  """A run on one video."""
+  run = ConfigDict(config.run.to_dict())
+  there = len(video.frame_files(edits[0].frames))
+  run.video.path, run.video.caption = str(edits[0].frames), edits[0].caption
+  run.video.stride = max(1, there // run.video.frames)
+  run.sampling.prompts = tuple(edit.prompt for edit in edits)
+  return run.lock()
+
+
+def _submission(workdir: pathlib.Path, edit: Edit) -> pathlib.Path:
+  return workdir / "submission" / edit.split / edit.name / edit.kind
+
+
+def _submit(
+    workdir: pathlib.Path, at: pathlib.Path, edits: Sequence[Edit]
+) -> None:
+  """Copies samples to where the benchmark expects them."""
+  found = {result.prompt: result for result in systems.read(at)}
+  for edit in edits:
+    directory = _submission(workdir, edit)
+    directory.mkdir(parents=True, exist_ok=True)
+    for i, frame in enumerate(found[edit.prompt].frames()):
+      Image.fromarray(frame).save(directory / f"{i:05}.jpg", quality=95)
+
+
+def _score(
+    config: ConfigDict, workdir: pathlib.Path, edits: Sequence[Edit]
+) -> None:
+  scorer = Scorer(pretrained.load_clip(config.clip))
+  pick = config.pick_score and Scorer(pretrained.load_clip(config.pick_score))
+  rows = []
+  for edit in tqdm.tqdm(
+      edits, desc="scoring", unit="video", leave=False, dynamic_ncols=True):
+    frames = systems.Result(edit.prompt, _submission(workdir, edit)).frames()
+    frames = np.stack([
+        np.asarray(Image.fromarray(frame).resize(
+            (_SIZE, _SIZE), Image.Resampling.BICUBIC)) for frame in frames])
+    scores = scorer.paper_scores(frames, edit.prompt)
+    if pick:
+      scores["PickScore"] = pick.pick_score(frames, edit.prompt)
+    rows.append({
+        "split": edit.split, "video": edit.name, "kind": edit.kind,
+        "prompt": edit.prompt} | scores)
+  table.write(workdir, "edits", rows, "{:.2f}".format)
+  means = summary(
+      rows + [row | {"kind": "all"} for row in rows], ("kind",), config.seed)
+  table.write(workdir, "scores", means)
+  log.info("%s", table.markdown(means))
