@@ -1,6 +1,5 @@
 r"""What more training gives: the judge's accuracy over pictures seen.
 
-  pip install matplotlib
   python -m bench.learning_curve --workdir=runs/pretrain --out=docs/learning.png
 
 Reads what the diffusion stage logged at every look at its samples. Prints the

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from bench import random_checkpoint
 from tav_jax.data import video
 from tav_jax.errors import InputError
 from tav_jax.evaluation import loveu
@@ -84,14 +85,15 @@ def test_frames_are_read_from_a_folder(root):
 
 @pytest.mark.slow
 def test_a_shard_end_to_end(root, tmp_path):
+  random_checkpoint.write(tmp_path / "model", "tiny1")
   done = subprocess.run(
       [sys.executable, "-m", "tav_jax.evaluate", "--config=configs/loveu.py",
        f"--workdir={tmp_path}", f"--config.root={root}", "--config.shard=1/4",
        "--config.clip=storybook", "--config.pick_score=storybook",
-       "--config.run.model.checkpoint=storybook",
+       f"--config.run.model.checkpoint={tmp_path}/model",
        "--config.run.optimizer.steps=1", "--config.run.sampling.steps=2",
-       "--config.run.video.frames=2", "--config.run.video.width=64",
-       "--config.run.video.height=64"],
+       "--config.run.video.frames=2", "--config.run.video.width=16",
+       "--config.run.video.height=16"],
       cwd=ROOT, capture_output=True, text=True)
   assert done.returncode == 0, done.stderr
   written = sorted(
