@@ -21,8 +21,8 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Writes tables and pictures to `workdir`."""
   settings.check_evaluation(config)
   workdirs.check(workdir, config)
-  workdirs.write_config(workdir, config)
   _TASKS[config.task](config, workdir)
+  workdirs.write_config(workdir, config)
 
 
 if __name__ == "__main__":

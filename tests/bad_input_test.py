@@ -51,6 +51,7 @@ def get_config():
 """
 TUNE = "tune --config=config.py --workdir=new"
 PRETRAIN = "pretrain --config=stages.py --workdir=new"
+EVALUATE = f"evaluate --workdir=new --config={ROOT}/configs"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 # What is run: the error line's parts.
@@ -261,6 +262,34 @@ ROWS = {
         ["--workdir=trained/clip", "data.seed=1 (there 0)", "use another"],
     "pretrain --config=stages.py --workdir=trained --config.clip.model.width=8":
         ["--workdir=trained/clip", "model.width=8 (there 128)"],
+}
+
+ROWS |= {
+    # Variants.
+    f"{TUNE} --config.model.spatial=some":
+        ["model.spatial='some'", "own, first, sparse_causal, all"],
+    f"{TUNE} --config.model.temporal=none":
+        ["model.trainable: 'attn_temp' matches no parameter"],
+    f"tune --workdir=new --config={ROOT}/configs/variants.py:vdm":
+        ["variants.py", "'vdm': expected one of tune_a_video"],
+    # Evaluation.
+    f"{EVALUATE}/evaluate.py": ["systems=()", "expected one folder"],
+    f"{EVALUATE}/evaluate.py --config.systems=\"('tiny',)\"":
+        ["tiny: there are no videos", "metadata.jsonl"],
+    f"{EVALUATE}/evaluate.py --config.task=all": ["task='all'", "judge, loveu"],
+    f"{EVALUATE}/evaluate.py --config.fps=0": ["fps=0", "0.1 to 100"],
+    f"{EVALUATE}/evaluate_storybook.py --config.judge=tiny":
+        ["tiny: no judge", "the stage 'judge'"],
+    f"{EVALUATE}/storybook_edit.py --config.only=\"('vdm',)\"":
+        ["'vdm' is none of the variants", "vdm_baseline"],
+    f"{EVALUATE}/storybook_edit.py --config.run.optimizer.steps=-1":
+        ["optimizer.steps=-1", "0 or more"],
+    f"{EVALUATE}/storybook_edit.py --config.run.video.width=32":
+        ["run.video.width=32", "run.video.height=64"],
+    f"{EVALUATE}/loveu.py --config.root=tiny": ["root=tiny", "0 .csv files"],
+    f"{EVALUATE}/study.py": ["systems=()", "two different folders"],
+    f"{EVALUATE}/study.py --config.votes=\"('text.mp4',)\"":
+        ["new/study.json", "the study's page"],
 }
 
 # Reads `[directory, command]` lines and answers with exit codes.

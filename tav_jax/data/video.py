@@ -102,7 +102,12 @@ def read(
 def _images(path: pathlib.Path) -> Iterator[tuple[float, Callable]]:
   """The rate, 0 if not known, and what makes the image, of every frame."""
   if path.is_dir():
-    for file in frame_files(path):
+    files = frame_files(path)
+    if not files:
+      raise InputError(
+          f"video.path={path}: a folder without frames (.png, .jpg); expected "
+          "a video such as an mp4, or a folder of frames")
+    for file in files:
       yield 0.0, functools.partial(_open, file)
     return
   with av.open(str(path)) as container:

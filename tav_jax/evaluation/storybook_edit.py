@@ -66,13 +66,17 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     InputError: If a variant's config will not do.
   """
   check(config)
-  jobs = _jobs(config, workdir / "videos")
+  videos = workdir / "videos"
+  jobs = _jobs(config, videos)
   plans = [
       (name, job, _config(config, config.variants[name], job))
       for name in config.only for job in jobs]
   for name, job, plan in plans:
     settings.check(plan)
     workdirs.check(workdir / name / job.name, plan)
+  videos.mkdir(parents=True, exist_ok=True)
+  for job in jobs:
+    video.write_lossless(job.path, video.Clip(job.frames, _RATE))
   started, done = time.monotonic(), 0
   for i, (name, job, plan) in enumerate(plans):
     at = workdir / name / job.name
@@ -94,16 +98,12 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def _jobs(config: ConfigDict, directory: pathlib.Path) -> list[Job]:
   """Draws the sources."""
-  directory.mkdir(parents=True, exist_ok=True)
   jobs = []
   shape = config.run.video
   for i, source in enumerate(edits.sources(config.videos, config.seed)):
     name = f"{i:02}-{source.scene.subject}-{source.scene.verb}"
     frames = edits.draw(source.scene, shape.frames, shape.height)
-    path = directory / f"{name}.mkv"
-    if not path.exists():
-      video.write_lossless(path, video.Clip(frames, _RATE))
-    jobs.append(Job(name, source, frames, path))
+    jobs.append(Job(name, source, frames, directory / f"{name}.mkv"))
   return jobs
 
 

@@ -56,6 +56,8 @@ def encode(
       "count": len(source)}) + "\n"
   note = directory / "made_of.json"
   if not note.exists() or note.read_text() != made_of:
+    if note.exists():
+      log.info("other pictures or another autoencoder: encoding anew")
     note.unlink(missing_ok=True)
     _encode(source, vae, directory)
     note.write_text(made_of)
