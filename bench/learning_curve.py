@@ -26,10 +26,13 @@ def read(stage: pathlib.Path) -> list[dict]:
   """Looks at the samples: pictures seen, and `split/group` accuracies."""
   config = json.loads((stage / "config.json").read_text())
   size = config["optimizer"]["batch_size"]
-  rows = map(json.loads, (stage / "metrics.jsonl").read_text().splitlines())
-  return [
-      {"pictures": size * row["step"]} | row for row in rows
-      if "test/subject" in row]
+  looks = {}  # By step; each kind of caption is logged on a line of its own.
+  for line in (stage / "metrics.jsonl").read_text().splitlines():
+    row = json.loads(line)
+    if any(key.endswith("/subject") for key in row):
+      look = looks.setdefault(row["step"], {"pictures": size * row["step"]})
+      look.update(row)
+  return list(looks.values())
 
 
 def main(argv) -> None:
