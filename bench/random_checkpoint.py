@@ -63,7 +63,7 @@ _TINY_VAE = {
     "down_block_types": ["DownEncoderBlock2D"] * 2,
     "up_block_types": ["UpDecoderBlock2D"] * 2}
 _TINY_TEXT = {
-    "vocab_size": 651, "max_position_embeddings": 16, "hidden_size": 32,
+    "vocab_size": 614, "max_position_embeddings": 16, "hidden_size": 32,
     "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 SIZES = {
