@@ -83,13 +83,13 @@ def read(
       seen += 1
       if seen > last:
         break
-  except OSError as error:  # ffmpeg's errors are among them.
+  except (av.FFmpegError, OSError) as error:
     broken = error  # What was decoded before may be all that is needed.
   if not seen:
+    why = getattr(broken, "strerror", None) or broken or "no frames"
     raise InputError(
-        f"video.path={path}: cannot be read as a video "
-        f"({(broken.strerror or broken) if broken else 'no frames'}); it may "
-        "be cut short or of another kind")
+        f"video.path={path}: cannot be read as a video ({why}); it may be cut "
+        "short or of another kind")
   if len(found) < frames:
     why = " before it breaks off" if broken else ""
     raise InputError(
