@@ -3,8 +3,9 @@ r"""Tune-A-Video on LOVEU-TGVE-2023, or on a part of it.
   python -m tav_jax.evaluate --config=configs/loveu.py --workdir=runs/loveu \
       --config.root=LOVEU-TGVE-2023 --config.shard=0/8
 
-Writes the submission and the scores. Each shard has its own workdir or shares
-one; the same command goes on where it was interrupted.
+Writes the submission, the scores and a page to look at; the same command goes
+on where it was interrupted. When all shards are in one workdir,
+--config.shard=0/1 scores them together.
 """
 
 from ml_collections import ConfigDict

@@ -72,9 +72,12 @@ def page(tmp_path):
       report.Entry(f"a <b> {i}", [
           report.show(name, frames(i), 8.0, {"score": 1.0})
           for name in ("ours", "<theirs>", "more")]) for i in range(12)]
+  apart = scoring.differences(
+      [row | {"prompt": str(i % 3)} for i, row in enumerate(rows)],
+      ("prompt",))
+  summary = lambda rows: scoring.summary(rows, ("system",), 0)
   report.write(
-      tmp_path / "report.html", "A & B",
-      scoring.summary(rows, ("system",), 0), entries)
+      tmp_path / "report.html", "A & B", summary(rows), summary(apart), entries)
   return tmp_path / "report.html"
 
 
@@ -98,7 +101,8 @@ def test_videos_of_the_report_play_in_step(browser, page):
 def test_the_report_shows_names_and_scores_as_they_are(browser, page):
   open_page(browser, page)
   text = browser.find_element(By.TAG_NAME, "body").text
-  for shown in ("A & B", "a <b> 11", "<theirs>", "2.00 [1.00, 3.00]", "1.00"):
+  for shown in ("A & B", "a <b> 11", "<theirs>", "2.00 [1.00, 3.00]",
+                "-1.00 [-1.00, -1.00]"):
     assert shown in text
   plots = browser.find_element(By.TAG_NAME, "svg")
   assert "other" in plots.text and plots.size["width"] > 300

@@ -107,3 +107,5 @@ def test_a_shard_end_to_end(root, tmp_path):
   assert set(rows[0]) == {
       "kind", "frame consistency", "adjacent consistency", "textual alignment",
       "PickScore"}
+  page = (tmp_path / "report.html").read_text()
+  assert "DAVIS/skier, background" in page and page.count("<video") == 4

@@ -8,8 +8,8 @@ from conftest import ROOT
 import numpy as np
 from PIL import Image
 import pytest
-import transformers
 
+from bench import clip_scores
 from tav_jax import pretrained, results
 from tav_jax.data import video
 from tav_jax.errors import InputError
@@ -38,31 +38,19 @@ def test_consistency_of_known_vectors():
                     np.sin(turn).mean())
 
 
-def test_scores_are_those_of_transformers(frames):
+@pytest.mark.parametrize("clip", ["storybook", "random"])
+def test_scores_are_those_of_transformers(frames, tmp_path, clip):
   """From uint8 frames to numbers, with transformers' Flax CLIP."""
-  root = pretrained.files.locate("storybook") / "clip"
-  oracle = transformers.FlaxCLIPModel.from_pretrained(root)
-  oracle.params = oracle.to_fp32(oracle.params)
-  inputs = transformers.CLIPImageProcessor.from_pretrained(root)(
-      list(frames), return_tensors="np")
+  directory = pretrained.files.locate("storybook") / "clip"
+  if clip == "random":
+    directory = tmp_path
+    clip_scores.write(directory, clip_scores.SHAPES["tiny"])
   text = "a man is skiing on the snow"
-  tokens = transformers.CLIPTokenizer.from_pretrained(root)(
-      [text], return_tensors="np", padding="max_length",
-      max_length=oracle.config.text_config.max_position_embeddings)
-  out = oracle(**inputs, **tokens)
-  scorer = clip_score.Scorer(pretrained.load_clip("storybook"))
-  scores = scorer.paper_scores(frames, text)
-  cosines = np.asarray(out.image_embeds @ out.image_embeds.T)
-  pairs = cosines[np.triu_indices(len(frames), 1)]
-  assert np.isclose(
-      scores["frame consistency"], 100 * pairs.mean(), rtol=0, atol=1e-4)
-  logits = np.asarray(out.logits_per_image)
-  assert np.isclose(
-      scorer.pick_score(frames, text), logits.mean(), rtol=0, atol=1e-4)
-  scale = np.exp(oracle.params["logit_scale"])
-  assert np.isclose(
-      scores["textual alignment"], 100 * (logits / scale).mean(), rtol=0,
-      atol=1e-4)
+  expected = clip_scores.theirs(directory, frames, text)
+  found = clip_scores.ours(directory, frames, text)
+  assert found.keys() == expected.keys()
+  for name, value in found.items():
+    assert np.isclose(value, expected[name], rtol=0, atol=1e-4), name
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says():
@@ -82,6 +70,26 @@ def test_summary_has_a_row_for_each_kind():
       ("a", 2.0), ("b", 5.0)]
 
 
+def test_edits_of_one_video_are_one_draw():
+  rows = [
+      {"system": "a", "video": video, "score": score}
+      for video, score in (("v", 1.0), ("v", 3.0), ("w", 5.0))]
+  (row,) = scoring.summary(rows, ("system",), 0, ("video",))
+  assert row["score"] == (3.5, 2, 5)  # Of 2 and 5.
+
+
+def test_differences_are_of_the_same_prompt():
+  rows = [
+      {"system": s, "prompt": p, "score": x, "other": y} for s, p, x, y in (
+          ("a", "p", 1.0, 1.0), ("a", "q", 5.0, None), ("a", "q", 6.0, 1.0),
+          ("b", "q", 7.0, 1.0), ("b", "q", 7.0, 3.0), ("b", "r", 0.0, 0.0))]
+  assert scoring.differences(rows, ("prompt",)) == [
+      {"system": "b", "prompt": "q", "score": 2.0, "other": None},
+      {"system": "b", "prompt": "q", "score": 1.0, "other": 2.0}]
+  with pytest.raises(InputError, match="c and a have no prompt in common"):
+    scoring.differences([*rows, rows[-1] | {"system": "c"}], ("prompt",))
+
+
 # Where videos are found.
 
 
@@ -99,6 +107,7 @@ def workdir(frames, tmp_path):
 def test_a_workdirs_last_edits_are_scored(workdir, frames):
   (found,) = systems.read(workdir)
   assert found.prompt == "an edit"
+  np.testing.assert_array_equal(systems.frames(found.source), frames)
   np.testing.assert_array_equal(found.frames(), frames // 2)
   (earlier,) = systems.read(workdir / "samples/step_000001")
   np.testing.assert_array_equal(earlier.frames(), frames // 4)
@@ -149,3 +158,7 @@ def test_evaluate_compares_systems(workdir, tmp_path):
   for row, mean in zip(rows, means, strict=True):
     assert mean["PickScore"] == [row["PickScore"], None, None]
   assert "frame consistency" in (tmp_path / "out/scores.md").read_text()
+  (apart,) = json.loads((tmp_path / "out/differences.json").read_text())
+  assert apart["system"] == systems[1] and apart["PickScore"][0] != 0
+  page = (tmp_path / "out/report.html").read_text()
+  assert page.count("<video") == 3 and "the source" in page

@@ -111,7 +111,16 @@ def test_the_benchmark_end_to_end(tmp_path):
       (out / "scores.json").read_text())}
   assert list(scores) == systems
   assert scores["the source"]["PSNR"][0] > scores["image_model"]["PSNR"][0]
-  assert "image_model" in (out / "report.html").read_text()
+  page = (out / "report.html").read_text()
+  assert page.count("<video") == 40 and "Differences" in page
+  for row in rows:
+    if row["system"] == "the true edit":
+      assert 0 <= row["change shown"] <= 100 >= row["rest shown"] >= 0
+  (apart,) = json.loads((out / "differences.json").read_text())
+  expected = (np.subtract(scores["image_model"]["PSNR"][0],
+                          scores["vdm_baseline"]["PSNR"][0]))
+  assert apart["system"] == "image_model"
+  assert np.isclose(apart["PSNR"][0], expected)
 
   before = {f: f.stat().st_mtime_ns for f in out.rglob("*.png")}
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -10,6 +10,7 @@ What a run leaves:
   WORKDIR/runs/DAVIS/VIDEO/              a run of tav_jax.tune each
   WORKDIR/submission/DAVIS/VIDEO/style/00000.jpg
   WORKDIR/edits, scores (.md, .csv, .json)
+  WORKDIR/report.html                    all of it to look at
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from tav_jax import pretrained, settings, tuning
 from tav_jax import workdir as workdirs
 from tav_jax.data import video
 from tav_jax.errors import InputError
-from tav_jax.evaluation import systems, table
+from tav_jax.evaluation import report, systems, table
 from tav_jax.evaluation.clip_score import Scorer
 from tav_jax.evaluation.scoring import summary
 
@@ -42,7 +43,9 @@ KINDS = {
     "multiple": "Multiple Changes Caption",
 }
 _NAME, _CAPTION = "Video name", "Our GT caption"
-_SIZE = 480  # Frames are scored at this height and width.
+_SIZE = 480  # Frames are scored at this height and width,
+_SHOWN = 240  # and shown at this one, that the page can be opened,
+_RATE = 8.0  # at so many a second.
 
 
 class Edit(NamedTuple):
@@ -152,11 +155,21 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
 def _config(config: ConfigDict, edits: Sequence[Edit]) -> ConfigDict:
   """A run on one video."""
   run = ConfigDict(config.run.to_dict())
-  there = len(video.frame_files(edits[0].frames))
   run.video.path, run.video.caption = str(edits[0].frames), edits[0].caption
-  run.video.stride = max(1, there // run.video.frames)
+  run.video.stride = _stride(edits[0].frames, run.video.frames)
   run.sampling.prompts = tuple(edit.prompt for edit in edits)
   return run.lock()
+
+
+def _stride(folder: pathlib.Path, frames: int) -> int:
+  """Between the frames that a run takes of a folder."""
+  return max(1, len(video.frame_files(folder)) // frames)
+
+
+def _resize(frames: np.ndarray, size: int) -> np.ndarray:
+  return np.stack([
+      np.asarray(Image.fromarray(frame).resize(
+          (size, size), Image.Resampling.BICUBIC)) for frame in frames])
 
 
 def _submission(workdir: pathlib.Path, edit: Edit) -> pathlib.Path:
@@ -180,21 +193,28 @@ def _score(
 ) -> None:
   scorer = Scorer(pretrained.load_clip(config.clip))
   pick = config.pick_score and Scorer(pretrained.load_clip(config.pick_score))
-  rows = []
+  rows, entries = [], []
   for edit in tqdm.tqdm(
       edits, desc="scoring", unit="video", leave=False, dynamic_ncols=True):
     frames = systems.Result(edit.prompt, _submission(workdir, edit)).frames()
-    frames = np.stack([
-        np.asarray(Image.fromarray(frame).resize(
-            (_SIZE, _SIZE), Image.Resampling.BICUBIC)) for frame in frames])
-    scores = scorer.paper_scores(frames, edit.prompt)
+    scored = _resize(frames, _SIZE)
+    scores = scorer.paper_scores(scored, edit.prompt)
     if pick:
-      scores["PickScore"] = pick.pick_score(frames, edit.prompt)
+      scores["PickScore"] = pick.pick_score(scored, edit.prompt)
     rows.append({
         "split": edit.split, "video": edit.name, "kind": edit.kind,
         "prompt": edit.prompt} | scores)
+    source = systems.frames(edit.frames)[
+        ::_stride(edit.frames, len(frames))][:len(frames)]
+    entries.append(report.Entry(
+        f"{edit.split}/{edit.name}, {edit.kind}: {edit.prompt}", [
+            report.show("the source", _resize(source, _SHOWN), _RATE),
+            report.show("the edit", _resize(frames, _SHOWN), _RATE,
+                        scores)]))
   table.write(workdir, "edits", rows, "{:.2f}".format)
   means = summary(
       rows + [row | {"kind": "all"} for row in rows], ("kind",), config.seed)
   table.write(workdir, "scores", means)
+  report.write(
+      workdir / "report.html", "LOVEU-TGVE-2023", means, [], entries)
   log.info("%s", table.markdown(means))

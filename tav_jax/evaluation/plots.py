@@ -10,16 +10,16 @@ from tav_jax.evaluation.intervals import Mean
 
 
 def means(rows: Sequence[Mapping[str, str | Mean]]) -> str:
-  """A panel for each score: every system's mean and its 95 % interval.
+  """A panel for each score: every row's mean and its 95 % interval.
 
   Args:
-    rows: As of `scoring.summary` by "system".
+    rows: As of `scoring.summary` by one key, such as "system".
 
   Returns:
     An `<svg>` element.
   """
-  names = [row["system"] for row in rows]
-  scores = [key for key in rows[0] if key != "system"]
+  first, *scores = rows[0]
+  names = [row[first] for row in rows]
   across = min(4, len(scores))
   down = -(-len(scores) // across)
   figure = Figure(

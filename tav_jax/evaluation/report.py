@@ -41,6 +41,7 @@ def write(
     path: pathlib.Path,
     title: str,
     means: Sequence[Mapping[str, str | Mean]],
+    differences: Sequence[Mapping[str, str | Mean]],
     entries: Sequence[Entry],
 ) -> None:
   """Writes the page.
@@ -48,21 +49,30 @@ def write(
   Args:
     path: The .html file.
     title: Its heading.
-    means: As of `scoring.summary` by "system".
+    means: As of `scoring.summary` by one key, such as "system".
+    differences: The same of `scoring.differences`; may be empty.
     entries: What to show.
   """
   template = string.Template(
       (importlib.resources.files("tav_jax.evaluation") / "report.html")
       .read_text())
   path.write_text(template.substitute(
-      title=html.escape(title), table=_table(means), plots=plots.means(means),
+      title=html.escape(title), means=_table(means), plots=plots.means(means),
+      differences=_differences(differences),
       entries="".join(map(_entry, entries))))
 
 
 def _table(rows) -> str:
   row = lambda tag, cells: "<tr>" + "".join(
       f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
-  return row("th", rows[0]) + "".join(row("td", r.values()) for r in rows)
+  return '<div class="wide"><table>' + row("th", rows[0]) + "".join(
+      row("td", r.values()) for r in rows) + "</table></div>"
+
+
+def _differences(rows) -> str:
+  return (
+      f"{_table(rows)}<p>Differences from the first system on the same "
+      "prompts, with 95 % bootstrap intervals.</p>") if rows else ""
 
 
 def _entry(entry: Entry) -> str:
@@ -75,7 +85,10 @@ def _entry(entry: Entry) -> str:
 
 
 def show(
-    label: str, frames: np.ndarray, fps: float, scores: Mapping[str, float]
+    label: str,
+    frames: np.ndarray,
+    fps: float,
+    scores: Mapping[str, float] | None = None,
 ) -> Shown:
   """A video for the page.
 
@@ -90,7 +103,8 @@ def show(
       label, data_url(frames, fps),
       # A whole multiple of small videos, so that pixels stay square.
       width * max(1, -(-_LEAST_WIDTH // width)),
-      ", ".join(f"{name} {value:.1f}" for name, value in scores.items()))
+      ", ".join(
+          f"{name} {value:.1f}" for name, value in (scores or {}).items()))
 
 
 def data_url(frames: np.ndarray, fps: float) -> str:

@@ -5,6 +5,7 @@ import logging
 import pathlib
 
 from ml_collections import ConfigDict
+import numpy as np
 import tqdm
 
 from tav_jax import pretrained
@@ -18,20 +19,27 @@ log = logging.getLogger(__name__)
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Writes a row for every video, the means of every system, and the report.
 
+  Of two systems or more also how the others differ from the first, prompt by
+  prompt.
+
   Args:
     config: `systems` (folders, as for `systems.read`), `clip` and
       `pick_score` (checkpoints; "" for no PickScore), `fps` of the report.
-    workdir: Where `scores` and `videos` (.md, .csv, .json) and `report.html`
-      go.
+    workdir: Where `scores`, `differences` and `videos` (.md, .csv, .json) and
+      `report.html` go.
 
   Raises:
-    InputError: If there is nothing to score, or no CLIP to score with.
+    InputError: If there is nothing to score, no CLIP to score with, or systems
+      have no prompt in common.
   """
   if not config.systems:
     raise InputError(
         "systems=(): expected one folder of videos or more, such as "
         "--config.systems=\"('runs/demo',)\"")
   found = {str(path): systems.read(path) for path in config.systems}
+  differences(  # Says what cannot be compared before the work.
+      [{"system": name, "prompt": result.prompt}
+       for name, results in found.items() for result in results], ("prompt",))
   scorers = {"": Scorer(pretrained.load_clip(config.clip))}
   if config.pick_score:
     scorers["PickScore"] = Scorer(pretrained.load_clip(config.pick_score))
@@ -47,14 +55,22 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
           scores["PickScore"] = scorers["PickScore"].pick_score(
               frames, result.prompt)
         rows.append({"system": name, "prompt": result.prompt} | scores)
-        entries.setdefault(result.prompt, []).append(
+        if result.prompt not in entries:
+          entries[result.prompt] = [] if result.source is None else [
+              report.show("the source", systems.frames(result.source),
+                          config.fps)]
+        entries[result.prompt].append(
             report.show(name, frames, config.fps, scores))
         bar.update()
   table.write(workdir, "videos", rows, "{:.2f}".format)
   means = summary(rows, ("system",), config.seed)
   table.write(workdir, "scores", means)
+  apart = []
+  if len(found) > 1:
+    apart = summary(differences(rows, ("prompt",)), ("system",), config.seed)
+    table.write(workdir, "differences", apart)
   report.write(
-      workdir / "report.html", "Scores", means,
+      workdir / "report.html", "Scores", means, apart,
       [report.Entry(*entry) for entry in entries.items()])
   log.info("%s%s", table.markdown(means), workdir / "report.html")
 
@@ -63,7 +79,7 @@ Row = Mapping[str, str | float | None]
 
 
 def summary(
-    rows: Sequence[Row], by: Sequence[str], seed: int
+    rows: Sequence[Row], by: Sequence[str], seed: int, unit: Sequence[str] = ()
 ) -> list[dict[str, str | intervals.Mean]]:
   """The mean and 95 % interval of every score, for each kind of row.
 
@@ -71,15 +87,68 @@ def summary(
     rows: All with the same keys. Numbers are scores; None is left out.
     by: Keys whose values make a kind.
     seed: Of the bootstrap.
+    unit: Keys of what is drawn independently of one another, such as the
+      source video of several edits: scores of the same unit are averaged
+      before the bootstrap. By default every row is one.
   """
-  kinds = dict.fromkeys(tuple(row[key] for key in by) for row in rows)
+  kinds = dict.fromkeys(_values(row, by) for row in rows)
   scores = [
       key for key in rows[0]
       if any(isinstance(row[key], float) for row in rows)]
-  values = lambda kind, score: [
-      row[score] for row in rows
-      if tuple(row[key] for key in by) == kind and row[score] is not None]
+
+  def values(kind: tuple, score: str) -> list[float]:
+    units = {}
+    for i, row in enumerate(rows):
+      if _values(row, by) == kind and row[score] is not None:
+        units.setdefault(_values(row, unit) or i, []).append(row[score])
+    return [float(np.mean(unit)) for unit in units.values()]
+
   return [
       dict(zip(by, kind, strict=True)) | {
           score: intervals.mean(values(kind, score), seed) for score in scores}
       for kind in kinds]
+
+
+def differences(rows: Sequence[Row], match: Sequence[str]) -> list[Row]:
+  """Scores of the systems minus those of the first, on the same work.
+
+  Args:
+    rows: Scores, with a "system".
+    match: Keys in which a row and the first system's agree. Of several that
+      do, they are taken in order.
+
+  Returns:
+    A row for every one that has its partner; a score is None where one of the
+    two is.
+
+  Raises:
+    InputError: If a system has nothing in common with the first.
+  """
+  systems = {}
+  for row in rows:
+    found = systems.setdefault(row["system"], {})
+    same = sum(key[:-1] == _values(row, match) for key in found)
+    found[*_values(row, match), same] = row
+  first, *others = systems
+  apart = []
+  for name in others:
+    common = systems[name].keys() & systems[first].keys()
+    if not common:
+      raise InputError(
+          f"systems: {name} and {first} have no {' and '.join(match)} in "
+          "common")
+    apart += [
+        _minus(row, systems[first][key])
+        for key, row in systems[name].items() if key in common]
+  return apart
+
+
+def _minus(row: Row, other: Row) -> Row:
+  return {
+      key: None if value is None or other[key] is None
+      else value - other[key] if isinstance(value, float) else value
+      for key, value in row.items()}
+
+
+def _values(row: Row, keys: Sequence[str]) -> tuple:
+  return tuple(row[key] for key in keys)

@@ -5,6 +5,7 @@ r"""StorybookEdit: variants of the method on videos whose true edits are known.
   WORKDIR/edits.{md,csv,json}        a row for every edit
   WORKDIR/scores.{md,csv,json}       means of every variant, and of two bounds:
       the source itself, and the true edit through the autoencoder
+  WORKDIR/differences.{md,csv,json}  from the first variant, edit by edit
   WORKDIR/report.html                all of it to look at
 """
 
@@ -21,11 +22,12 @@ from tav_jax import pretrained, settings, tuning
 from tav_jax import workdir as workdirs
 from tav_jax.data import video
 from tav_jax.data.storybook import edits
-from tav_jax.data.storybook.scene import caption
+from tav_jax.data.storybook.scene import caption, labels
 from tav_jax.errors import InputError
-from tav_jax.evaluation import fidelity, report, systems, table
+from tav_jax.evaluation import fidelity, judge, report, systems, table
 from tav_jax.evaluation.clip_score import Scorer
-from tav_jax.evaluation.scoring import summary
+from tav_jax.evaluation.scoring import differences, summary
+from tav_jax.pretrained import files
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +92,16 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     done += 1
   rows, entries = _score(config, workdir, jobs)
   table.write(workdir, "edits", rows, "{:.2f}".format)
-  means = summary(rows, ("system",), config.seed)
+  # The edits of one video are no independent draws.
+  summarise = lambda rows: summary(rows, ("system",), config.seed, ("video",))
+  means = summarise(rows)
   table.write(workdir, "scores", means)
-  report.write(workdir / "report.html", "StorybookEdit", means, entries)
+  apart = summarise(differences(
+      [row for row in rows if row["system"] in config.only],
+      ("video", "kind"))) if len(config.only) > 1 else []
+  if apart:
+    table.write(workdir, "differences", apart)
+  report.write(workdir / "report.html", "StorybookEdit", means, apart, entries)
   log.info("%s%s", table.markdown(means), workdir / "report.html")
 
 
@@ -123,6 +132,7 @@ def _score(config: ConfigDict, workdir: pathlib.Path, jobs: list[Job]):
   """Rows and the report's entries: every edit of every video by every system.
   """
   scorer = Scorer(pretrained.load_clip(config.clip))
+  referee = judge.load(files.locate(files.STORYBOOK) / "judge")
   vae = pretrained.load_pretrained(config.run.model.checkpoint).vae
   bounds = {
       "the source": lambda job, truth: job.frames,
@@ -145,12 +155,31 @@ def _score(config: ConfigDict, workdir: pathlib.Path, jobs: list[Job]):
         shown = []
         for name, frames in videos.items():
           scores = scorer.paper_scores(frames, prompt)
-          to_truth = fidelity.scores(frames, truth, job.frames)
+          to_truth = fidelity.scores(frames, truth, job.frames) | _shown(
+              referee, frames, job.source, edit)
           rows.append({
               "system": name, "video": job.name, "kind": edit.kind,
               "prompt": prompt} | scores | to_truth)
           shown.append(report.show(name, frames, _RATE, {
-              "text": scores["textual alignment"], "PSNR": to_truth["PSNR"]}))
+              "PSNR": to_truth["PSNR"],
+              "change %": to_truth["change shown"]}))
           bar.update()
         entries.append(report.Entry(f"{edit.kind}: {prompt}", shown))
   return rows, entries
+
+
+def _shown(
+    referee: judge.Judge, frames: np.ndarray, source: edits.Source,
+    edit: edits.Edit,
+) -> dict[str, float]:
+  """What the judge sees, in per cent of frames and of groups of the world.
+
+  "change shown" is of the groups that the edit changes, "rest shown" of those
+  that it leaves.
+  """
+  before, after = labels(source.scene), labels(edit.scene)
+  right = referee.accuracy(frames, [after] * len(frames))
+  mean = lambda changes: 100 * float(np.mean([
+      right[group] for group in right
+      if (before[group] != after[group]) == changes]))
+  return {"change shown": mean(True), "rest shown": mean(False)}

@@ -22,23 +22,30 @@ class Result(NamedTuple):
   Attributes:
     prompt: What it was asked for.
     path: A video, or a folder of frames.
+    source: The video it was made from, where that is known.
   """
 
   prompt: str
   path: pathlib.Path
+  source: pathlib.Path | None = None
 
   def frames(self) -> np.ndarray:
-    """uint8 `f h w c`.
+    """uint8 `f h w c`, as `frames` reads them."""
+    return frames(self.path)
 
-    Raises:
-      InputError: If it cannot be read, or there are less than two.
-    """
-    read = _read_folder if self.path.is_dir() else video.read_all
-    frames = read(self.path)
-    if len(frames) < 2:
-      raise InputError(
-          f"{self.path}: {len(frames)} frames; expected a video of two or more")
-    return frames
+
+def frames(path: pathlib.Path) -> np.ndarray:
+  """A video file or a folder of frames, uint8 `f h w c`.
+
+  Raises:
+    InputError: If it cannot be read, or has less than two frames.
+  """
+  read = _read_folder if path.is_dir() else video.read_all
+  found = read(path)
+  if len(found) < 2:
+    raise InputError(
+        f"{path}: {len(found)} frames; expected a video of two or more")
+  return found
 
 
 def read(path: str | pathlib.Path) -> list[Result]:
@@ -67,10 +74,12 @@ def _of_samples(directory: pathlib.Path) -> list[Result]:
   try:
     record = json.loads((directory / "record.json").read_text())
     prompts = set(record["prompts"])
+    shown = {
+        entry["label"]: directory / "frames" / pathlib.Path(entry["file"]).stem
+        for entry in record["files"]}
     return [
-        Result(entry["label"],
-               directory / "frames" / pathlib.Path(entry["file"]).stem)
-        for entry in record["files"] if entry["label"] in prompts]
+        Result(label, path, shown.get("source"))
+        for label, path in shown.items() if label in prompts]
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise InputError(
         f"{directory}/record.json: cannot be read ({error}); expected "
