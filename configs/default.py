@@ -26,6 +26,7 @@ def get_config() -> ConfigDict:
   config.model.convolution = "1x3x3"
   config.model.dtype = "auto"
   config.model.remat = True
+  config.model.attention = "auto"
   config.model.attention_block = 256
 
   config.video = ConfigDict()

@@ -20,4 +20,5 @@ def get_config() -> ConfigDict:
   config.only = tuple(variants.VARIANTS)
   config.variants = ConfigDict(variants.VARIANTS)
   config.run = storybook.get_config()
+  config.run.sampling.batch_size = 5  # As many as there are kinds of edits.
   return config.lock()

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from tav_jax import pretrained
 from tav_jax.errors import InputError
+from tav_jax.models.attention import KERNELS
 from tav_jax.models.layers import Compute
 from tav_jax.models.unet import UNet3D, UNetConfig, VARIANTS
 from tav_jax.pretrained.parts import TextEncoder, token_ids, VAE
@@ -72,6 +73,15 @@ def network(unet: UNetConfig, trainable: Params, frozen: Params) -> Network:
   return lambda *args: UNet3D(unet).apply(variables, *args)
 
 
+def attention_kernel(name: str, platform: str, dtype: Any) -> str:
+  """What "auto" is on a platform; other names are themselves."""
+  if name != "auto":
+    return name
+  half = jnp.dtype(dtype).itemsize == 2
+  return {"tpu": "flash", "gpu": "cudnn" if half else "blockwise"}.get(
+      platform, "blockwise")
+
+
 def load(
     checkpoint: str,
     *,
@@ -82,6 +92,7 @@ def load(
     convolution: str = UNetConfig.convolution,
     dtype: str = "auto",
     remat: bool = True,
+    attention: str = "auto",
     attention_block: int = 256,
 ) -> VideoModel:
   """Loads a checkpoint and puts it on the device.
@@ -95,22 +106,28 @@ def load(
     convolution: Kind of convolutions.
     dtype: "float32", "bfloat16" or "auto": bfloat16 on TPU and GPU.
     remat: Recompute activations of every block in the backward pass.
-    attention_block: Query positions that attention handles at a time.
+    attention: Kernel, of `models.attention.KERNELS`, or "auto", by platform.
+    attention_block: Query positions that "blockwise" handles at a time.
   """
   variant = {
       "spatial": spatial, "temporal": temporal, "convolution": convolution}
-  known = VARIANTS | {"dtype": tuple(DTYPES)}
-  for name, value in (variant | {"dtype": dtype}).items():
+  known = VARIANTS | {
+      "dtype": tuple(DTYPES), "attention": ("auto", *KERNELS)}
+  for name, value in (
+      variant | {"dtype": dtype, "attention": attention}).items():
     if value not in known[name]:
       raise InputError(
           f"model.{name}={value!r}: expected {', '.join(known[name])}")
-  on_cpu = jax.default_backend() == "cpu"
-  resolved = DTYPES[dtype] or (jnp.float32 if on_cpu else jnp.bfloat16)
+  platform = jax.default_backend()
+  resolved = DTYPES[dtype] or (
+      jnp.float32 if platform == "cpu" else jnp.bfloat16)
   loaded = pretrained.load_pretrained(
       checkpoint, revision=revision or None, variant=variant)
   # Split while all is float32: what trains must not pass through bfloat16.
   train, frozen = optim.split(loaded.unet_params, trainable)
-  compute = Compute(resolved, remat, attention_block)
+  compute = Compute(
+      resolved, remat, attention_kernel(attention, platform, resolved),
+      attention_block)
   log.info(
       "%s: training %.2f M of %.2f M parameters, %s on %s", checkpoint,
       optim.count(train) / 1e6, optim.count(loaded.unet_params) / 1e6,

@@ -1,11 +1,13 @@
 """Spatial and temporal attention against full attention under literal masks."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tav_jax.models import attention
+from tav_jax.models import attention, flash
 
 
 def random(seed, *shape):
@@ -34,14 +36,64 @@ def under_literal_mask(q, k, v, seen):
   return jnp.einsum("bnqk,bnkd->bnqd", weights, flat(v)).reshape(q.shape)
 
 
+def spatial(q, k, v, visible="sparse_causal", **how):
+  return attention.attend(
+      q, k, v, attention.VISIBLE[visible](q.shape[2]), **how)
+
+
 @pytest.mark.parametrize("visible", attention.VISIBLE)
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_equals_full_attention_under_frame_mask(frames, visible):
   q, k, v = (random(i, 2, 3, frames, 7, 4) for i in range(3))
   seen = SEEN[visible] if visible != "all" else np.ones((frames, frames))
   np.testing.assert_allclose(
-      attention.spatial(q, k, v, visible), under_literal_mask(q, k, v, seen),
-      atol=1e-6)
+      spatial(q, k, v, visible), under_literal_mask(q, k, v, seen), atol=1e-6)
+
+
+# The kernels of accelerators, run where there is none.
+OTHERS = {
+    "flash": functools.partial(attention._flash, interpret=True),
+    "cudnn": functools.partial(attention._cudnn, implementation="xla")}
+
+
+@pytest.mark.parametrize("visible", attention.VISIBLE)
+@pytest.mark.parametrize("kernel", OTHERS)
+def test_kernels_equal_the_plain_one(kernel, visible, monkeypatch):
+  """Forward and gradient."""
+  monkeypatch.setitem(attention.KERNELS, kernel, OTHERS[kernel])
+  q, k, v, upstream = (random(i, 2, 2, 4, 7, 8) for i in range(4))
+  pull = lambda kernel: jax.vjp(
+      lambda *a: spatial(*a, visible, kernel=kernel), q, k, v)
+  expected, back = pull("blockwise")
+  found, other_back = pull(kernel)
+  np.testing.assert_allclose(found, expected, atol=2e-6)
+  for a, b in zip(other_back(upstream), back(upstream), strict=True):
+    np.testing.assert_allclose(a, b, atol=5e-6)
+
+
+@pytest.mark.parametrize("queries,keys", [(256, 256), (300, 200), (150, 77)])
+def test_flash_in_blocks_that_do_not_fit(queries, keys):
+  """Several blocks a frame, filled up, and keys of other frames than f."""
+  q, upstream = (random(i, 1, 3, 8, queries) for i in range(2))
+  k, v = (random(i, 1, 2, 8, keys) for i in (2, 3))
+  sees = [(0, 1), (1,), (0,)]
+  pairs = [(i, frame) for i, seen in enumerate(sees) for frame in seen]
+
+  def plain(q, k, v):
+    turn = lambda x: jnp.swapaxes(x, -1, -2)[None]
+    frames = [
+        attention.attend(
+            turn(q)[:, :, i:i + 1], turn(k), turn(v), [seen])
+        for i, seen in enumerate(sees)]
+    return jnp.swapaxes(jnp.concatenate(frames, 2)[0], -1, -2)
+
+  expected, back = jax.vjp(plain, q, k, v)
+  found, other_back = jax.vjp(
+      lambda *a: flash.attention(
+          *a, pairs, block_q=128, block_k=128, interpret=True), q, k, v)
+  np.testing.assert_allclose(found, expected, atol=2e-6)
+  for a, b in zip(other_back(upstream), back(upstream), strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_temporal_attention_adds_its_bias_to_the_scores():
@@ -58,7 +110,7 @@ def test_frame_depends_on_itself_the_first_and_the_previous_alone():
   x = random(0, 1, 2, 6, 5, 4)
 
   def output(x, frame):
-    return attention.spatial(x, x, x)[:, :, frame].sum()
+    return spatial(x, x, x)[:, :, frame].sum()
 
   for frame in range(6):
     reach = np.abs(jax.grad(output)(x, frame)).sum(axis=(0, 1, 3, 4))
@@ -70,11 +122,11 @@ def test_blocks_equal_plain(block):
   q, k, v = (random(i, 2, 2, 3, 8, 4) for i in range(3))
 
   def loss(block):
-    return lambda *a: (attention.spatial(*a, block=block) ** 2).sum()
+    return lambda *a: (spatial(*a, block=block) ** 2).sum()
 
   np.testing.assert_allclose(
-      attention.spatial(q, k, v, block=block),
-      attention.spatial(q, k, v), atol=1e-6)
+      spatial(q, k, v, block=block),
+      spatial(q, k, v), atol=1e-6)
   for a, b in zip(jax.grad(loss(block), (0, 1, 2))(q, k, v),
                   jax.grad(loss(0), (0, 1, 2))(q, k, v), strict=True):
     np.testing.assert_allclose(a, b, atol=1e-5)
@@ -86,7 +138,7 @@ def test_blocks_bound_memory():
 
   def temporaries(block):
     grad = jax.grad(
-        lambda q, k, v: attention.spatial(q, k, v, block=block).sum())
+        lambda q, k, v: spatial(q, k, v, block=block).sum())
     compiled = jax.jit(grad).lower(q, k, v).compile()
     return compiled.memory_analysis().temp_size_in_bytes
 
@@ -95,4 +147,4 @@ def test_blocks_bound_memory():
 
 def test_large_scores_do_not_overflow():
   q = 200 * random(0, 1, 1, 3, 4, 8)
-  assert np.isfinite(attention.spatial(q, q, q)).all()
+  assert np.isfinite(spatial(q, q, q)).all()

@@ -1,26 +1,25 @@
-r"""Softmax attention whose keys come in parts: over space and over time.
+r"""Softmax attention between the frames of a clip, and over time.
 
 Tune-A-Video (arXiv 2212.11565, Sec. 3.2, Eq. 2) lets frame i attend to the
 first frame and to the one before it:
 
   Q = W_Q z_i,   K = W_K [z_1, z_{i-1}],   V = W_V [z_1, z_{i-1}]       (1)
 
-The concatenation in (1) is never built. Attention over keys that come in parts
-K = [K_1; K_2; ...] is
+Which frames a frame sees is a table (`VISIBLE`); the concatenation in (1) is
+never built. Attention over keys that come in parts K = [K_1; K_2; ...] is
 
   softmax(Q K^T / sqrt(d)) V = (sum_p E_p V_p) / (sum_p E_p 1),         (2)
   E_p = exp(Q K_p^T / sqrt(d) - m),
 
 with one row maximum m over all parts. In (1) the first frame's part is one
 array per clip, contracted with the queries of all frames; only the previous
-frame's part has a frame axis. Other choices of what frame i sees are other
-lists of parts (`VISIBLE`).
+frame's part has a frame axis.
 
 Arrays are `b n f q d`, heads before positions: every contraction is then a
 plain batched matrix product (4x faster on CPU than with heads third).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import functools
 
 from einops import rearrange
@@ -28,26 +27,76 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from tav_jax.models import flash
 from tav_jax.types import Array
 
 Query = Float[Array, "b n f q d"]
-Part = tuple[Float[Array, "b n ... k d"], Float[Array, "b n ... k d"]]
-"""Keys and values, `b n f k d` or, shared by all frames, `b n k d`."""
-PerFrame = Float[Array, "b n f k d"]
+Keys = Float[Array, "b n g k d"]
+"""Keys or values of frames g, which need not be those of the queries."""
+
+Sees = Sequence[Sequence[int]]
+"""The key frames that each query frame sees, as many each. All that a frame
+sees may be there twice, as in [z_1, z_1], which changes nothing."""
+
+VISIBLE: dict[str, Callable[[int], Sees]] = {
+    "own": lambda frames: [(i,) for i in range(frames)],
+    "first": lambda frames: [(0,)] * frames,
+    "sparse_causal": lambda frames: [
+        (0, max(i - 1, 0)) for i in range(frames)],
+    "all": lambda frames: [tuple(range(frames))] * frames,
+}
+"""What each of some frames sees in spatial attention.
+
+Itself, as in an image model; the first frame; the first and the previous, Eq.
+(1); all of them.
+"""
 
 
-def attend(query: Query, parts: Sequence[Part], block: int = 0) -> Query:
-  """Attention (2) of each frame's queries over all parts.
+def attend(
+    query: Query, key: Keys, value: Keys, sees: Sees,
+    kernel: str = "blockwise", block: int = 0,
+) -> Query:
+  """Attention of each frame's queries over the keys of the frames it sees.
 
   Args:
     query: Queries, `b n f q d`.
-    parts: Keys and values, each `b n f k d` or `b n k d`.
-    block: Handle this many query positions at a time and keep no scores for
-      the backward pass, so that memory is linear in `q`; 0 handles all.
+    key: Keys, `b n g k d`.
+    value: Values, `b n g k d`.
+    sees: Key frames for each query frame.
+    kernel: A key of `KERNELS`.
+    block: For "blockwise": handle this many query positions at a time and keep
+      no scores for the backward pass, so that memory is linear in `q`; 0
+      handles all.
 
   Returns:
     The attended values, `b n f q d`.
   """
+  return KERNELS[kernel](query, key, value, sees, block)
+
+
+def temporal(
+    query: Query, key: Keys, value: Keys,
+    bias: Float[Array, "n q k"] | float = 0.0,
+) -> Query:
+  """Attention of every position over itself in all frames.
+
+  Args:
+    query: Queries, `b n s q d`, of positions s in frames q.
+    key: Keys, `b n s k d`.
+    value: Values, `b n s k d`.
+    bias: Added to the scores; -inf where frame q must not see frame k.
+
+  Returns:
+    The attended values, `b n s q d`.
+  """
+  if not isinstance(bias, float):
+    bias = rearrange(bias, "n q k -> n 1 q k")
+  return _attend(query, [(key, value)], bias)
+
+
+def _blockwise(query, key, value, sees: Sees, block: int):
+  """Eq. (2) in plain JAX."""
+  parts = list(zip(_parts(key, sees), _parts(value, sees), strict=True))
   positions = query.shape[3]
   if not block or positions <= block:
     return _attend(query, parts)
@@ -60,7 +109,7 @@ def attend(query: Query, parts: Sequence[Part], block: int = 0) -> Query:
   return rearrange(out, "m b n f q d -> b n f (m q) d")[:, :, :, :positions]
 
 
-def _attend(query: Query, parts: Sequence[Part], bias=0.0) -> Query:
+def _attend(query, parts, bias=0.0):
   scaled = query * query.shape[-1] ** -0.5
   scores = [
       jnp.einsum(f"bnfqd,{_letters(k)}->bnfqk", scaled, k,
@@ -83,65 +132,48 @@ def _letters(part: jax.Array) -> str:
   return "bnfkd" if part.ndim == 5 else "bnkd"
 
 
-def spatial(
-    query: Query,
-    key: PerFrame,
-    value: PerFrame,
-    visible: str = "sparse_causal",
-    block: int = 0,
-) -> Query:
-  """Attention of every frame's positions over those of the frames it sees.
-
-  Args:
-    query: Queries, `b n f q d`.
-    key: Keys, `b n f k d`.
-    value: Values, `b n f k d`.
-    visible: Which frames frame i sees, a key of `VISIBLE`.
-    block: As for `attend`.
-
-  Returns:
-    The attended values, `b n f q d`.
-  """
-  # A frame alone sees itself, and [z_1, z_1] attends as z_1 does.
-  see = VISIBLE["first" if query.shape[2] == 1 else visible]
-  return attend(query, list(zip(see(key), see(value), strict=True)), block)
+def _parts(x: jax.Array, sees: Sees) -> list[jax.Array]:
+  """The K_p of Eq. (2): `b n k d` of frames that all see, else `b n f k d`."""
+  columns = list(zip(*sees, strict=True))
+  shared = [c[0] for c in columns if len(set(c)) == 1]
+  parts = [_take(x, c) for c in columns if len(set(c)) > 1]
+  if shared:
+    parts.insert(0, rearrange(_take(x, shared), "b n f k d -> b n (f k) d"))
+  return parts
 
 
-def temporal(
-    query: Query,
-    key: PerFrame,
-    value: PerFrame,
-    bias: Float[Array, "n q k"] | float = 0.0,
-) -> Query:
-  """Attention of every position over itself in all frames.
-
-  Args:
-    query: Queries, `b n s q d`, of positions s in frames q.
-    key: Keys, `b n s k d`.
-    value: Values, `b n s k d`.
-    bias: Added to the scores; -inf where frame q must not see frame k.
-
-  Returns:
-    The attended values, `b n s q d`.
-  """
-  if not isinstance(bias, float):
-    bias = rearrange(bias, "n q k -> n 1 q k")
-  return _attend(query, [(key, value)], bias)
+def _take(x: jax.Array, frames: Sequence[int]) -> jax.Array:
+  """Some frames, from slices of as many as follow each other."""
+  if list(frames) == list(range(x.shape[2])):
+    return x
+  cuts = [i for i in range(1, len(frames)) if frames[i] != frames[i - 1] + 1]
+  runs = zip([0, *cuts], [*cuts, len(frames)], strict=True)
+  slices = [x[:, :, frames[a]:frames[b - 1] + 1] for a, b in runs]
+  return jnp.concatenate(slices, axis=2) if cuts else slices[0]
 
 
-def _previous(x: PerFrame) -> PerFrame:
-  """Frame i-1 in the place of frame i; the first frame stays."""
-  return jnp.concatenate([x[:, :, :1], x[:, :, :-1]], axis=2)
+def _flash(query, key, value, sees: Sees, block: int, interpret=False):
+  """The TPU's kernel, which sees each frame once."""
+  del block
+  pairs = [(i, frame) for i, seen in enumerate(sees) for frame in set(seen)]
+  to = lambda x: rearrange(x, "b n f s d -> (b n) f d s")
+  out = flash.attention(
+      to(query), to(key), to(value), pairs, interpret=interpret)
+  return rearrange(out, "(b n) f d s -> b n f s d", b=query.shape[0])
 
 
-VISIBLE = {
-    "own": lambda x: [x],
-    "first": lambda x: [x[:, :, 0]],
-    "sparse_causal": lambda x: [x[:, :, 0], _previous(x)],
-    "all": lambda x: [rearrange(x, "b n f k d -> b n (f k) d")],
-}
-"""What frame i sees in spatial attention, as parts of its keys (or values).
+def _cudnn(query, key, value, sees: Sees, block: int, implementation="cudnn"):
+  """The GPU's kernel, for the head widths it knows; else as on CPU."""
+  if query.shape[-1] > 128:
+    return _blockwise(query, key, value, sees, block)
+  keys = lambda x: rearrange(
+      jnp.stack([_take(x, seen) for seen in sees], axis=2),
+      "b n f g k d -> (b f) (g k) n d")
+  out = jax.nn.dot_product_attention(
+      rearrange(query, "b n f q d -> (b f) q n d"), keys(key), keys(value),
+      implementation=implementation)
+  return rearrange(out, "(b f) q n d -> b n f q d", b=query.shape[0])
 
-Itself, as in an image model; the first frame; the first and the previous, Eq.
-(1); all of them.
-"""
+
+KERNELS = {"blockwise": _blockwise, "flash": _flash, "cudnn": _cudnn}
+"""Ways to compute `attend`: anywhere, on TPU, on GPU (float16 and bfloat16)."""

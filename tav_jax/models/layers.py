@@ -30,12 +30,14 @@ class Compute:
   Attributes:
     dtype: Type of activations and products; softmax and statistics stay fp32.
     remat: Recompute every block's activations in the backward pass.
-    attention_block: Query positions that spatial attention handles at a time;
-      0 handles all at once. Memory for the scores grows with it.
+    attention: Kernel of spatial and cross-attention, of `attention.KERNELS`.
+    attention_block: Query positions that "blockwise" attention handles at a
+      time; 0 handles all at once. Memory for the scores grows with it.
   """
 
   dtype: Any = jnp.float32
   remat: bool = False
+  attention: str = "blockwise"
   attention_block: int = 0
 
   def block(self, module: type[nn.Module]) -> type[nn.Module]:

@@ -46,8 +46,9 @@ class SpatialAttention(nn.Module):
   @nn.compact
   def __call__(self, x: Hidden) -> Hidden:
     q, k, v = _project_qkv(x, x, self.heads, self.compute.dtype)
-    y = attention.spatial(
-        q, k, v, self.visible, self.compute.attention_block)
+    y = attention.attend(
+        q, k, v, attention.VISIBLE[self.visible](x.shape[1]),
+        self.compute.attention, self.compute.attention_block)
     return _project_out(_merge_heads(y), x.shape[-1], self.compute.dtype)
 
 
@@ -60,7 +61,11 @@ class CrossAttention(nn.Module):
   @nn.compact
   def __call__(self, x: Hidden, text: TextEmbeds) -> Hidden:
     q, k, v = _project_qkv(x, text, self.heads, self.compute.dtype)
-    y = attention.attend(q, [(k, v)], self.compute.attention_block)
+    frames = x.shape[1]
+    one = lambda x: rearrange(x, "b n l d -> b n 1 l d")
+    y = attention.attend(
+        q, one(k), one(v), [(0,)] * frames, self.compute.attention,
+        self.compute.attention_block)
     return _project_out(_merge_heads(y), x.shape[-1], self.compute.dtype)
 
 
