@@ -29,6 +29,11 @@ def get_config() -> ConfigDict:
   config.model.attention = "auto"
   config.model.attention_block = 256
 
+  config.mesh = ConfigDict()
+  config.mesh.video = 1
+  config.mesh.frame = -1
+  config.mesh.model = 1
+
   config.video = ConfigDict()
   config.video.path = ""
   config.video.caption = ""

@@ -25,13 +25,17 @@ _WORKDIR = flags.DEFINE_string(
 _CACHE = pathlib.Path("~/.cache/tav_jax/xla").expanduser()
 
 
-def run(main: Callable, *, config_from_workdir: bool = False) -> None:
+def run(
+    main: Callable, *, config_from_workdir: bool = False,
+    needs_workdir: bool = True,
+) -> None:
   """Parses flags, runs `main(config, workdir)` and exits.
 
   Args:
     main: The entry point.
     config_from_workdir: Whether `--config` is the workdir's `config.json`
       rather than a config file.
+    needs_workdir: Whether it is an error to give none.
   """
   base = _workdir_config if config_from_workdir else _file_config
 
@@ -39,7 +43,7 @@ def run(main: Callable, *, config_from_workdir: bool = False) -> None:
     if any(a in ("--help", "-help", "--helpfull") for a in argv):
       flags.FLAGS(argv)  # Shows the help and exits.
     joined = _join_values(argv)
-    if not _value_of("--workdir=", joined):
+    if needs_workdir and not _value_of("--workdir=", joined):
       _fail(
           "--workdir= is missing; expected --workdir=DIR, the directory of a "
           "run, such as --workdir=runs/mine")

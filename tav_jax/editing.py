@@ -126,7 +126,7 @@ def _run(
   # A divisor, so that one compiled program serves all.
   chunk = max(n for n in range(1, _STEPS_PER_DISPATCH + 1) if total % n == 0)
   for i in range(0, total, chunk):
-    latents = _follow(
+    latents = follow(
         model.unet, model.schedule, trainable, model.frozen, latents,
         tuple(s[i:i + chunk] for s in steps), text, negative, scale)
     latents.block_until_ready()
@@ -135,8 +135,24 @@ def _run(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _follow(
+def follow(
     unet, schedule, trainable, frozen, latents, steps, text, negative, scale):
+  """A run of denoising steps as one program on the device.
+
+  Args:
+    unet: The network.
+    schedule: The noise schedule.
+    trainable: Trainable parameters.
+    frozen: Frozen parameters.
+    latents: Where to start from, `b f h w c`.
+    steps: Timesteps as of `ddim.sampling_steps` or `ddim.inversion_steps`.
+    text: Prompts, `b l e`.
+    negative: What guidance moves away from, `b l e`; None for no guidance.
+    scale: Of the guidance.
+
+  Returns:
+    The latents after the last step.
+  """
   net = network(unet, trainable, frozen)
   if negative is None:
     denoise = guidance.conditional(net, text)

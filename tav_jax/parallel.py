@@ -1,8 +1,14 @@
 """The mesh of all devices, and where arrays lie on it.
 
-Training data is split over the axis `video`; parameters have a copy everywhere.
+Axes are `video`, along which clips or training data lie, `frame`, along which
+the frames of a clip lie, and `model`, along which parameters are split and
+frames too: what a device needs of the parameters it gathers when it needs it.
+Where activations lie is said in models/layout.py.
 """
 
+from collections.abc import Sequence
+import math
+import re
 from typing import Any
 
 import jax
@@ -10,17 +16,77 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
 from tav_jax.errors import InputError
+from tav_jax.models import layout
+
+AXES = ("video", "frame", "model")
 
 
-def mesh() -> Mesh:
-  """All devices of all processes along the axis `video`."""
+def mesh(
+    devices: Sequence[jax.Device] | None = None, *, video: int = -1,
+    frame: int = 1, model: int = 1,
+) -> Mesh:
+  """Devices in a grid.
+
+  Args:
+    devices: Which; by default all of all processes.
+    video: Size of the axis along which videos lie; -1 is what is left over,
+      for one of the three.
+    frame: Of the axis along which the frames of a video lie.
+    model: Of the axis along which parameters lie.
+
+  Raises:
+    InputError: If the devices do not fill the grid.
+  """
+  count = jax.device_count() if devices is None else len(devices)
+  sizes = dict(zip(AXES, (video, frame, model), strict=True))
+  known = math.prod(size for size in sizes.values() if size != -1)
+  left = [name for name, size in sizes.items() if size == -1]
+  if len(left) == 1 and known > 0 and count % known == 0:
+    sizes[left[0]] = count // known
+  if min(sizes.values()) < 1 or math.prod(sizes.values()) != count:
+    raise InputError(
+        f"mesh: video={video}, frame={frame}, model={model}: expected sizes "
+        f"whose product is {count}, the number of devices; -1 is what is left")
   return jax.make_mesh(
-      (jax.device_count(),), ("video",), axis_types=(AxisType.Auto,))
+      tuple(sizes.values()), AXES, axis_types=(AxisType.Auto,) * 3,
+      devices=devices)
 
 
 def replicate(mesh: Mesh, tree: Any) -> Any:
   """A copy of every array on every device."""
   return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+# Path pattern and the axes to try to split along `model`; first match wins.
+RULES = (
+    (r"(^|/)(kernel|embedding)$", (-1, -2)),
+    (r".*", ()),  # Biases, norms: small.
+)
+
+
+def param_specs(mesh: Mesh, params: Any) -> Any:
+  """A tree like `params` of `NamedSharding`s, by path; see `RULES`."""
+  parts = mesh.shape["model"]
+
+  def place(path, x) -> NamedSharding:
+    name = jax.tree_util.keystr(path, simple=True, separator="/")
+    axes = next(axes for rule, axes in RULES if re.search(rule, name))
+    spec = [None] * len(x.shape)
+    for axis in axes:
+      if parts > 1 and x.shape[axis] % parts == 0:
+        spec[axis] = "model"
+        break
+    return NamedSharding(mesh, PartitionSpec(*spec))
+
+  return jax.tree.map_with_path(place, params)
+
+
+def video_spec(mesh: Mesh, shape: Sequence[int]) -> NamedSharding:
+  """Where videos or latents `b f h w c` lie."""
+  with jax.set_mesh(mesh):
+    spec = layout.spec(jax.ShapeDtypeStruct(shape, np.float32), video=0,
+                       frames=1)
+  return NamedSharding(mesh, spec)
 
 
 def split_batch(mesh: Mesh, batch: Any) -> Any:

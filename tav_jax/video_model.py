@@ -73,13 +73,19 @@ def network(unet: UNetConfig, trainable: Params, frozen: Params) -> Network:
   return lambda *args: UNet3D(unet).apply(variables, *args)
 
 
-def attention_kernel(name: str, platform: str, dtype: Any) -> str:
-  """What "auto" is on a platform; other names are themselves."""
-  if name != "auto":
-    return name
-  half = jnp.dtype(dtype).itemsize == 2
-  return {"tpu": "flash", "gpu": "cudnn" if half else "blockwise"}.get(
-      platform, "blockwise")
+def compute(
+    platform: str, dtype: str, remat: bool, attention: str,
+    attention_block: int,
+) -> Compute:
+  """How to compute on "cpu", "gpu" or "tpu"; arguments as for `load`."""
+  resolved = DTYPES[dtype] or (
+      jnp.float32 if platform == "cpu" else jnp.bfloat16)
+  if attention == "auto":
+    half = jnp.dtype(resolved).itemsize == 2
+    attention = {
+        "tpu": "flash", "gpu": "cudnn" if half else "blockwise"}.get(
+            platform, "blockwise")
+  return Compute(resolved, remat, attention, attention_block)
 
 
 def load(
@@ -118,24 +124,20 @@ def load(
     if value not in known[name]:
       raise InputError(
           f"model.{name}={value!r}: expected {', '.join(known[name])}")
-  platform = jax.default_backend()
-  resolved = DTYPES[dtype] or (
-      jnp.float32 if platform == "cpu" else jnp.bfloat16)
+  how = compute(
+      jax.default_backend(), dtype, remat, attention, attention_block)
   loaded = pretrained.load_pretrained(
       checkpoint, revision=revision or None, variant=variant)
   # Split while all is float32: what trains must not pass through bfloat16.
   train, frozen = optim.split(loaded.unet_params, trainable)
-  compute = Compute(
-      resolved, remat, attention_kernel(attention, platform, resolved),
-      attention_block)
   log.info(
       "%s: training %.2f M of %.2f M parameters, %s on %s", checkpoint,
       optim.count(train) / 1e6, optim.count(loaded.unet_params) / 1e6,
-      jnp.dtype(resolved), jax.devices()[0].device_kind)
+      jnp.dtype(how.dtype), jax.devices()[0].device_kind)
   return VideoModel(
-      unet=dataclasses.replace(loaded.unet_config, compute=compute),
+      unet=dataclasses.replace(loaded.unet_config, compute=how),
       trainable=train,
-      frozen=jax.tree.map(lambda x: jnp.asarray(x, resolved), frozen),
+      frozen=jax.tree.map(lambda x: jnp.asarray(x, how.dtype), frozen),
       vae=dataclasses.replace(
           loaded.vae, params=jax.device_put(loaded.vae.params)),
       text_encoder=loaded.text_encoder,

@@ -37,8 +37,7 @@ def under_literal_mask(q, k, v, seen):
 
 
 def spatial(q, k, v, visible="sparse_causal", **how):
-  return attention.attend(
-      q, k, v, attention.VISIBLE[visible](q.shape[2]), **how)
+  return attention.attend(q, k, v, visible, **how)
 
 
 @pytest.mark.parametrize("visible", attention.VISIBLE)
@@ -82,8 +81,8 @@ def test_flash_in_blocks_that_do_not_fit(queries, keys):
   def plain(q, k, v):
     turn = lambda x: jnp.swapaxes(x, -1, -2)[None]
     frames = [
-        attention.attend(
-            turn(q)[:, :, i:i + 1], turn(k), turn(v), [seen])
+        attention._blockwise(
+            turn(q)[:, :, i:i + 1], turn(k), turn(v), [seen], 0)
         for i, seen in enumerate(sees)]
     return jnp.swapaxes(jnp.concatenate(frames, 2)[0], -1, -2)
 

@@ -61,13 +61,13 @@ def test_only_the_trainable_tree_changes(model, tuned):
 
 def test_one_compile_per_shape(model, tuned):
   state, _ = tuned
-  editing._follow.clear_cache()
+  editing.follow.clear_cache()
   noise = editing.invert(model, state.trainable, LATENTS, 4, lambda n: None)
   editing.resample(model, state.trainable, noise, 4, lambda n: None)
-  assert editing._follow._cache_size() == 1  # Both directions are one program.
+  assert editing.follow._cache_size() == 1  # Both directions are one program.
   for prompts in (["a", "b"], ["c"] * 5):  # Two and three batches of two.
     edit(model, state.trainable, prompts)
-  assert editing._follow._cache_size() == 2
+  assert editing.follow._cache_size() == 2
 
 
 def test_inversion_leads_back(model, tuned):

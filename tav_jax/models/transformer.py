@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 import numpy as np
 
-from tav_jax.models import attention
+from tav_jax.models import attention, layout
 from tav_jax.models.layers import Compute, Conv
 from tav_jax.types import Array, Hidden, TextEmbeds, Video
 
@@ -47,8 +47,8 @@ class SpatialAttention(nn.Module):
   def __call__(self, x: Hidden) -> Hidden:
     q, k, v = _project_qkv(x, x, self.heads, self.compute.dtype)
     y = attention.attend(
-        q, k, v, attention.VISIBLE[self.visible](x.shape[1]),
-        self.compute.attention, self.compute.attention_block)
+        q, k, v, self.visible, self.compute.attention,
+        self.compute.attention_block)
     return _project_out(_merge_heads(y), x.shape[-1], self.compute.dtype)
 
 
@@ -61,10 +61,9 @@ class CrossAttention(nn.Module):
   @nn.compact
   def __call__(self, x: Hidden, text: TextEmbeds) -> Hidden:
     q, k, v = _project_qkv(x, text, self.heads, self.compute.dtype)
-    frames = x.shape[1]
     one = lambda x: rearrange(x, "b n l d -> b n 1 l d")
     y = attention.attend(
-        q, one(k), one(v), [(0,)] * frames, self.compute.attention,
+        q, one(k), one(v), "first", self.compute.attention,
         self.compute.attention_block)
     return _project_out(_merge_heads(y), x.shape[-1], self.compute.dtype)
 
@@ -90,13 +89,16 @@ class TemporalAttention(nn.Module):
   @nn.compact
   def __call__(self, x: Hidden) -> Hidden:
     x = rearrange(x, "b f s c -> b s f c")  # Frames are the positions here.
+    # On a mesh each device takes all frames of some places.
+    x = layout.constrain(x, video=0, frames=1)
     q, k, v = _project_qkv(
         x, x, self.heads, self.compute.dtype, kernel_init=_TORCH_LINEAR)
     y = _merge_heads(attention.temporal(q, k, v, self._bias(x.shape[2])))
     y = _project_out(
         y, x.shape[-1], self.compute.dtype,
         kernel_init=nn.initializers.zeros_init())
-    return rearrange(y, "b s f c -> b f s c")
+    return layout.constrain(
+        rearrange(y, "b s f c -> b f s c"), video=0, frames=1)
 
   def _bias(self, frames: int) -> Float[Array, "n q k"] | float:
     """Eq. (1), and the mask."""

@@ -63,7 +63,7 @@ class Attention(nn.Module):
         config.groups, epsilon=1e-6, dtype=config.dtype, name="group_norm")(x)
     y = rearrange(y, "b h w c -> b 1 1 (h w) c")  # One head, one frame.
     q, k, v = dense("to_q")(y), dense("to_k")(y), dense("to_v")(y)
-    y = attention.attend(q, k, v, [(0,)], block=config.attention_block)
+    y = attention.attend(q, k, v, "own", block=config.attention_block)
     y = dense("to_out_0")(y)
     return x + rearrange(y, "b 1 1 (h w) c -> b h w c", h=x.shape[1])
 

@@ -2,9 +2,15 @@
 
 from tav_jax.pretrained.clip import Clip, export_clip, load_clip
 from tav_jax.pretrained.export import export_unet
-from tav_jax.pretrained.load import load_pretrained, load_unet, Pretrained
+from tav_jax.pretrained.load import (
+  load_pretrained,
+  load_shapes,
+  load_unet,
+  Pretrained,
+)
 from tav_jax.pretrained.names import read_torch_names, write_torch_names
 
 __all__ = [
     "Clip", "Pretrained", "export_clip", "export_unet", "load_clip",
-    "load_pretrained", "load_unet", "read_torch_names", "write_torch_names"]
+    "load_pretrained", "load_shapes", "load_unet", "read_torch_names",
+    "write_torch_names"]

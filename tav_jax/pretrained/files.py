@@ -49,6 +49,12 @@ def diffusion_files(listed: Collection[str], repo: str) -> list[str]:
   return wanted
 
 
+def diffusion_configs(listed: Collection[str], repo: str) -> list[str]:
+  """The config files alone."""
+  del repo
+  return [f for f in listed if f.endswith(_SETTINGS)]
+
+
 def clip_files(listed: Collection[str], repo: str) -> list[str]:
   """What to download of a transformers repository with a CLIP."""
   settings = [f for f in listed

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 import dataclasses
 import os
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from flax import linen as nn
 from flax import traverse_util
@@ -14,9 +14,9 @@ import numpy as np
 import transformers
 
 from tav_jax.errors import InputError
-from tav_jax.models.clip import CLIPTextModel
+from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.unet import UNet3D, UNetConfig
-from tav_jax.models.vae import AutoencoderKL
+from tav_jax.models.vae import AutoencoderKL, VAEConfig
 from tav_jax.pretrained import configs, files, names
 from tav_jax.pretrained.parts import TextEncoder, VAE
 from tav_jax.sampling.schedule import Schedule
@@ -114,27 +114,38 @@ def load_unet(
   directory = pathlib.Path(directory)
   if (directory / "unet").is_dir():
     directory = directory / "unet"
-  config = configs.read_unet(
-      files.read_config(directory), f"{directory}/config.json")
+  config = _unet_config(directory, variant)
   loaded = dict(names.flatten(files.read_weights(directory)))
-  config = dataclasses.replace(config, **(variant or {}))
   if temporal == "none":
     config = dataclasses.replace(config, temporal="none")
   elif temporal is not None:
     loaded.update(names.flatten(names.read_torch_names(
         files.read_safetensors([pathlib.Path(temporal)]))))
-  args = (
-      jax.ShapeDtypeStruct((1, 2, 8, 8, config.in_channels), jnp.float32),
-      jax.ShapeDtypeStruct((1,), jnp.int32),
-      None if config.text_width is None else jax.ShapeDtypeStruct(
-          (1, 2, config.text_width), jnp.float32))
-  expected = names.flatten(shapes(UNet3D(config), *args))
+  expected = names.flatten(unet_shapes(config))
   if not any(_is_temporal(path) for path in loaded):
     loaded.update(_initial_temporal(expected))
   params = names.strict_merge(
       traverse_util.unflatten_dict(expected, sep="/"),
       traverse_util.unflatten_dict(loaded, sep="/"), str(directory))
   return config, cast(params, jnp.float32)
+
+
+def _unet_config(
+    directory: pathlib.Path, variant: Mapping[str, str] | None
+) -> UNetConfig:
+  config = configs.read_unet(
+      files.read_config(directory), f"{directory}/config.json")
+  return dataclasses.replace(config, **(variant or {}))
+
+
+def unet_shapes(config: UNetConfig) -> Params:
+  """The parameters of a U-Net, without values."""
+  return shapes(
+      UNet3D(config),
+      jax.ShapeDtypeStruct((1, 2, 8, 8, config.in_channels), jnp.float32),
+      jax.ShapeDtypeStruct((1,), jnp.int32),
+      None if config.text_width is None else jax.ShapeDtypeStruct(
+          (1, 2, config.text_width), jnp.float32))
 
 
 def _is_temporal(path: str) -> bool:
@@ -167,14 +178,20 @@ def _initial_temporal(expected) -> dict[str, np.ndarray]:
 
 def load_vae(directory: pathlib.Path, dtype=jnp.float32) -> VAE:
   """Loads `vae/` of a checkpoint; raises as `load_unet`."""
-  config = configs.read_vae(
-      files.read_config(directory), f"{directory}/config.json")
-  image = jax.ShapeDtypeStruct(
-      (1, config.factor, config.factor, config.in_channels), jnp.float32)
+  config = _vae_config(directory)
   params = names.strict_merge(
-      shapes(AutoencoderKL(config), image), files.read_weights(directory),
-      str(directory))
+      _vae_shapes(config), files.read_weights(directory), str(directory))
   return VAE(dataclasses.replace(config, dtype=dtype), cast(params, dtype))
+
+
+def _vae_config(directory: pathlib.Path) -> VAEConfig:
+  return configs.read_vae(
+      files.read_config(directory), f"{directory}/config.json")
+
+
+def _vae_shapes(config: VAEConfig) -> Params:
+  return shapes(AutoencoderKL(config), jax.ShapeDtypeStruct(
+      (1, config.factor, config.factor, config.in_channels), jnp.float32))
 
 
 def load_schedule(directory: pathlib.Path) -> Schedule:
@@ -185,14 +202,53 @@ def load_schedule(directory: pathlib.Path) -> Schedule:
 
 
 def _load_text_encoder(directory: pathlib.Path, dtype) -> TextEncoder:
-  config = configs.read_text_encoder(
-      files.read_config(directory), f"{directory}/config.json")
+  config = _text_config(directory)
   tokens = jax.ShapeDtypeStruct((1, config.positions), jnp.int32)
   params = names.strict_merge(
       shapes(CLIPTextModel(config), tokens), files.read_weights(directory),
       str(directory))
   return TextEncoder(
       dataclasses.replace(config, dtype=dtype), cast(params, dtype))
+
+
+def _text_config(directory: pathlib.Path) -> CLIPTextConfig:
+  return configs.read_text_encoder(
+      files.read_config(directory), f"{directory}/config.json")
+
+
+class Shapes(NamedTuple):
+  """A checkpoint without its weights; parameters are `ShapeDtypeStruct`s.
+
+  Attributes:
+    unet_config: The inflated U-Net.
+    unet_params: Its parameters.
+    vae_config: The autoencoder.
+    vae_params: Its parameters.
+    text_config: The text encoder.
+    schedule: Noise schedule and kind of prediction.
+  """
+
+  unet_config: UNetConfig
+  unet_params: Params
+  vae_config: VAEConfig
+  vae_params: Params
+  text_config: CLIPTextConfig
+  schedule: Schedule
+
+
+def load_shapes(
+    path_or_hub_id: str | os.PathLike,
+    *,
+    revision: str | None = None,
+    variant: Mapping[str, str] | None = None,
+) -> Shapes:
+  """Reads a checkpoint's config files alone; arguments as `load_pretrained`."""
+  root = files.locate(
+      os.fspath(path_or_hub_id), revision, files.diffusion_configs)
+  unet, vae = _unet_config(root / "unet", variant), _vae_config(root / "vae")
+  return Shapes(
+      unet, unet_shapes(unet), vae, _vae_shapes(vae),
+      _text_config(root / "text_encoder"), load_schedule(root / "scheduler"))
 
 
 def load_tokenizer(directory: pathlib.Path):

@@ -13,7 +13,7 @@ from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
 from tav_jax.types import Array, Params, Video
 
-_FRAMES_AT_A_TIME = 4  # 24 frames of 512x512 at once would need over 20 GB.
+FRAMES_AT_A_TIME = 4  # 24 frames of 512x512 at once would need over 20 GB.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +40,9 @@ class VAE:
   def _by_frames(self, method: str, video):
     frames = jnp.reshape(video, (-1, *video.shape[2:]))
     parts = [
-        _apply_vae(self.config, method, self.params,
-                   frames[i:i + _FRAMES_AT_A_TIME])
-        for i in range(0, len(frames), _FRAMES_AT_A_TIME)]
+        apply_vae(self.config, method, self.params,
+                   frames[i:i + FRAMES_AT_A_TIME])
+        for i in range(0, len(frames), FRAMES_AT_A_TIME)]
     return jax.tree.map(
         lambda *xs: jnp.concatenate(xs).reshape(
             *video.shape[:2], *xs[0].shape[1:]), *parts)
@@ -63,7 +63,8 @@ class TextEncoder:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _apply_vae(config, method, params, x):
+def apply_vae(config, method, params, x):
+  """A method of the autoencoder on frames `n h w c`, as one program."""
   return AutoencoderKL(config).apply({"params": params}, x, method=method)
 
 

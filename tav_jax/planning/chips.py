@@ -1,0 +1,68 @@
+"""Chips that a plan can be for."""
+
+import os
+from typing import NamedTuple
+
+import jax
+from jax.experimental import topologies
+
+from tav_jax.errors import InputError
+
+
+class Chip(NamedTuple):
+  """What a chip can do at most, as its maker says.
+
+  Attributes:
+    flops: bfloat16 operations a second.
+    bandwidth: Bytes a second to and from its memory.
+    memory: Bytes of its memory.
+  """
+
+  flops: float
+  bandwidth: float
+  memory: float
+
+
+CHIPS = {
+    "v4": Chip(275e12, 1228e9, 32e9),
+    "v5e": Chip(197e12, 819e9, 16e9),
+    "v5p": Chip(459e12, 2765e9, 95e9),
+    "v6e": Chip(918e12, 1640e9, 32e9),
+}
+
+LOCAL = "local"
+
+
+def devices(topology: str) -> tuple[list[jax.Device], Chip | None]:
+  """The devices of a topology, and what each can do.
+
+  Args:
+    topology: A TPU slice such as "v5e:2x2", "v5e:1x1" for one chip; or
+      "local", what this machine has.
+
+  Raises:
+    InputError: If it is not known, or libtpu is not installed.
+  """
+  if topology == LOCAL:
+    return jax.devices(), None
+  chip, _, shape = topology.partition(":")
+  if chip not in CHIPS or not shape:
+    raise InputError(
+        f"--topology={topology}: expected {LOCAL}, or a chip and a shape such "
+        f"as v5e:2x2; chips are {', '.join(CHIPS)}")
+  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+  # Compiling takes no chip, so that there is nothing to lock.
+  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+  # One chip alone is no topology to the compiler; one of four is the same.
+  alone = shape in ("1", "1x1", "1x1x1")
+  whole = {2: "2x2", 3: "2x2x1"}[3 if chip in ("v4", "v5p") else 2]
+  try:
+    found = topologies.get_topology_desc(
+        platform="tpu", topology_name=f"{chip}:{whole if alone else shape}")
+  except Exception as error:  # A bare RuntimeError of the plugin, or worse.
+    reason = str(error).strip().splitlines()[0][:150]
+    raise InputError(
+        f"--topology={topology}: the TPU compiler does not take it ({reason}); "
+        "expected such as v5e:2x4 or v4:2x2x1, and `pip install libtpu`"
+    ) from error
+  return list(found.devices)[:1 if alone else None], CHIPS[chip]

@@ -1,0 +1,138 @@
+"""A plan of a run: a table of its programs, the job's time, what fits."""
+
+import hashlib
+import json
+import logging
+import pathlib
+
+import jax
+from ml_collections import ConfigDict
+import numpy as np
+
+from tav_jax import parallel, settings
+from tav_jax.evaluation import table
+from tav_jax.planning import chips, costs, programs
+
+log = logging.getLogger(__name__)
+
+_KEPT = pathlib.Path("~/.cache/tav_jax/plans").expanduser()
+_GB = 1e9
+
+
+def describe(config: ConfigDict, topology: str, most_frames: bool) -> str:
+  """The plan of a config on a topology, as text.
+
+  Args:
+    config: As of `tav_jax.tune`.
+    topology: As for `chips.devices`.
+    most_frames: Whether to look for the largest number of frames.
+
+  Raises:
+    InputError: If the config or the topology will not do.
+  """
+  settings.check(config)
+  devices, chip = chips.devices(topology)
+  mesh = parallel.mesh(devices, **config.mesh)
+  platform = devices[0].platform
+  plan = _costs(config, mesh, platform)
+  lines = [
+      f"{config.model.checkpoint}, {config.video.frames} frames of "
+      f"{config.video.width}x{config.video.height}, on {topology} "
+      f"({len(devices)} x {devices[0].device_kind})", "",
+      table.markdown([
+          _row(program, cost, chip) for program, cost in plan])]
+  if chip is not None:
+    total = sum(
+        program.times * cost.roofline(chip)[0] for program, cost in plan)
+    needed = max(cost.memory for _, cost in plan)
+    lines += [
+        f"Job: {total / 60:.1f} min at the chip's peak rates, without "
+        "compilation and loading; real steps take longer.",
+        f"Memory: {needed / _GB:.1f} of {chip.memory / _GB:.0f} GB on each "
+        f"device: {'fits' if needed <= chip.memory else 'does NOT fit'}."]
+    if most_frames:
+      lines.append(_most_frames(config, mesh, platform, chip))
+  return "\n".join(lines)
+
+
+def _row(program, cost, chip) -> dict[str, str]:
+  row = {
+      "program": program.name, "times": str(program.times),
+      "memory": f"{cost.memory / _GB:.2f} GB",
+      "of it arguments": f"{cost.arguments / _GB:.2f} GB",
+      "operations": f"{cost.flops / 1e12:.2f} T",
+      "traffic": f"{cost.traffic / _GB:.1f} GB",
+      "messages": ", ".join(
+          f"{n} {kind} {cost.collectives[kind] / 1e6:.0f} MB"
+          for kind, n in cost.messages.items()) or "-"}
+  if chip is not None:
+    seconds, bound = cost.roofline(chip)
+    row["at peak rates"] = f"{seconds * 1e3:.0f} ms, {bound}"
+  return row
+
+
+def _costs(config, mesh, platform):
+  """Every program of the run with its costs."""
+  return [
+      (program, _cost(program, mesh, platform))
+      for program in programs.of_run(config, mesh, platform)]
+
+
+def _cost(program, mesh, platform) -> costs.Costs:
+  """Compiles, unless the same program has been compiled before."""
+  lowered = program.lower(mesh, platform)
+  kind = mesh.devices.flat[0].device_kind
+  key = hashlib.sha256("\n".join(
+      (lowered.as_text(), kind, str(mesh), jax.__version__)).encode())
+  kept = _KEPT / f"{key.hexdigest()[:32]}.json"
+  if kept.exists():
+    return costs.Costs(**json.loads(kept.read_text()))
+  log.info("compiling: %s", program.name)
+  found = costs.of(lowered)
+  log.info("compiled in %.0f s", found.seconds)
+  _KEPT.mkdir(parents=True, exist_ok=True)
+  partial = kept.with_suffix(".partial")
+  partial.write_text(json.dumps(found._asdict()))
+  partial.replace(kept)
+  return found
+
+
+def _most_frames(config, mesh, platform, chip) -> str:
+  """The largest number of frames whose tuning step fits, by bisection.
+
+  Memory is linear in frames but for what the compiler makes of it: a line
+  through two of them says where to look.
+  """
+
+  def memory(frames: int) -> float:
+    longer = ConfigDict(config.to_dict())
+    longer.video.frames = frames
+    tuning, *_ = programs.of_run(longer, mesh, platform)
+    try:
+      return _cost(tuning, mesh, platform).memory
+    except jax.errors.JaxRuntimeError as error:
+      if "RESOURCE_EXHAUSTED" not in str(error):
+        raise
+      return float("inf")
+
+  shards = mesh.shape["frame"]
+  fits, low = config.video.frames, memory(config.video.frames)
+  if low > chip.memory:
+    return "Frames: the tuning step does not fit."
+  slope = (memory(2 * fits) - low) / fits
+  if not np.isfinite(slope):
+    slope = low / fits
+  fails = None
+  guess = fits + int((chip.memory - low) / slope)
+  for _ in range(6):
+    guess -= guess % shards
+    if guess <= fits or (fails is not None and guess >= fails):
+      break
+    log.info("trying %d frames", guess)
+    if memory(guess) <= chip.memory:
+      fits, guess = guess, guess + max(shards, (
+          fails - guess) // 2 if fails else guess // 16)
+    else:
+      fails, guess = guess, (fits + guess) // 2
+  return f"Frames: the tuning step fits with {fits}" + (
+      f" and not with {fails}." if fails else " at least.")

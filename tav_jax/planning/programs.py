@@ -1,0 +1,114 @@
+"""The programs of a run, without weights: what the device will be asked."""
+
+from collections.abc import Callable
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
+
+from tav_jax import editing, pretrained, settings, video_model
+from tav_jax.pretrained import parts
+from tav_jax.training import optim, step
+
+
+class Program(NamedTuple):
+  """A jitted function with arguments that have shapes and places alone.
+
+  Attributes:
+    name: What it does.
+    jitted: The function.
+    args: Its arguments.
+    times: How often a run calls it.
+  """
+
+  name: str
+  jitted: Callable
+  args: tuple
+  times: int
+
+  def lower(self, mesh: Mesh, platform: str) -> jax.stages.Lowered:
+    """The program for a mesh, ready to be compiled."""
+    with jax.set_mesh(mesh):
+      return self.jitted.trace(*self.args).lower(
+          lowering_platforms=(platform,))
+
+
+def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
+  """What tuning and sampling with a config will run.
+
+  Args:
+    config: As of `tav_jax.tune`.
+    mesh: Where to.
+    platform: "tpu", "gpu" or "cpu", which decides what "auto" means.
+
+  Raises:
+    InputError: If anything in the config will not do.
+  """
+  model, sampling = config.model, config.sampling
+  how = video_model.compute(
+      platform, model.dtype, model.remat, model.attention,
+      model.attention_block)
+  shapes = pretrained.load_shapes(
+      model.checkpoint, revision=model.revision or None,
+      variant={name: model[name] for name in video_model.VARIANTS})
+  settings.check_for_model(config, shapes.vae_config, shapes.schedule)
+  unet = dataclasses.replace(shapes.unet_config, compute=how)
+  trainable, frozen = optim.split(shapes.unet_params, model.trainable)
+
+  def place(tree: Any, dtype=None) -> Any:
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(
+            x.shape, dtype or x.dtype, sharding=everywhere), tree)
+
+  array = lambda *shape: place(jax.ShapeDtypeStruct(shape, jnp.float32))
+  trainable, frozen = place(trainable), place(frozen, how.dtype)
+  optimizer = optim.adamw(1e-4)
+  state = place(jax.eval_shape(
+      lambda tree: step.init(tree, optimizer, 0), trainable))
+  factor, depth = shapes.vae_config.factor, unet.in_channels
+  video = (config.video.frames, config.video.height, config.video.width)
+  latents = lambda b: array(
+      b, video[0], video[1] // factor, video[2] // factor, depth)
+  text = lambda b: array(b, shapes.text_config.positions, unet.text_width)
+  timesteps = (place(jax.ShapeDtypeStruct((1,), jnp.int32)),) * 3
+
+  tune = step.make_step(
+      step.tuning_loss(
+          lambda *trees: video_model.network(unet, *trees), shapes.schedule),
+      optimizer, config.optimizer.accumulate)
+  batch = min(sampling.batch_size, len(sampling.prompts))
+  batches = editing.dispatches(len(sampling.prompts), sampling.batch_size)
+  inverted = sampling.start == "inversion"
+  follow = lambda b, *guidance: (
+      unet, shapes.schedule, trainable, frozen, latents(b),
+      timesteps, text(b), *guidance)
+  vae = lambda method, *shape: (
+      dataclasses.replace(shapes.vae_config, dtype=how.dtype), method,
+      place(shapes.vae_params, how.dtype), array(*shape))
+  at_a_time = min(parts.FRAMES_AT_A_TIME, video[0])
+  dispatches = -(-video[0] // at_a_time)
+  programs = [
+      Program(
+          "tuning step", jax.jit(tune, donate_argnums=0),
+          (state, frozen, step.Latents(latents(1), latents(1), text(1))),
+          config.optimizer.steps),
+      Program(
+          "inversion step", editing.follow, (*follow(1), None, 1.0),
+          2 * sampling.steps if inverted else 0),  # There and back.
+      Program(
+          f"sampling step, {batch} prompt{'s' * (batch > 1)}", editing.follow,
+          (*follow(batch), text(batch), sampling.guidance),
+          sampling.steps * batches),
+      Program(
+          f"encoding {at_a_time} frames", parts.apply_vae,
+          vae("encode", at_a_time, *video[1:], 3), dispatches),
+      Program(
+          f"decoding {at_a_time} frames", parts.apply_vae,
+          vae("decode", at_a_time, *latents(1).shape[2:]),
+          dispatches * (len(sampling.prompts) + 2 * inverted)),
+  ]
+  return [program for program in programs if program.times]

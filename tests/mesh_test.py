@@ -1,0 +1,112 @@
+"""The same numbers on eight devices as on one, on every kind of mesh."""
+
+import os
+import subprocess
+import sys
+
+from conftest import ROOT
+import pytest
+
+# Run where XLA was told of eight devices before JAX started.
+COMMON = """
+import functools, sys
+sys.path.insert(0, "tests")
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from tav_jax import parallel
+from tav_jax.models import attention, layout
+
+random = lambda seed, *shape: jax.random.normal(jax.random.key(seed), shape)
+alone = parallel.mesh(jax.devices()[:1])
+assert jax.device_count() == 8
+"""
+
+ATTENTION = COMMON + """
+q, k, v, upstream = (random(i, 2, 3, 8, 5, 4) for i in range(4))
+text = random(4, 2, 3, 1, 6, 4)
+for visible in (*attention.VISIBLE, "text"):
+  def run(q, k, v, upstream):
+    keys = (text, 2 * text) if visible == "text" else (k, v)
+    kind = "first" if visible == "text" else visible
+    out, pull = jax.vjp(
+        lambda q, k, v: attention.attend(q, k, v, kind), q, *keys)
+    return out, pull(upstream)
+  expected = jax.jit(run)(q, k, v, upstream)
+  for sizes in ((1, 8, 1), (2, 2, 2), (1, 1, 8), (8, 1, 1)):
+    mesh = parallel.mesh(**dict(zip(parallel.AXES, sizes)))
+    with jax.set_mesh(mesh):
+      found = jax.jit(run)(q, k, v, upstream)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6),
+        found, expected)
+"""
+
+UNET = COMMON + """
+import dataclasses
+from unet_test import CONFIG
+from tav_jax.models.unet import UNet3D
+from tav_jax.models.layers import Compute
+from tav_jax.training import optim, step
+from tav_jax.sampling.schedule import Schedule
+from tav_jax.video_model import network
+
+variant, remat = sys.argv[1] != "full", sys.argv[1] == "full"
+config = dataclasses.replace(CONFIG, compute=Compute(remat=remat))
+if variant:
+  config = dataclasses.replace(
+      config, temporal="relative_causal", convolution="pseudo_3d")
+latents, text = random(0, 2, 8, 5, 6, 4), random(1, 2, 3, config.text_width)
+params = jax.jit(UNet3D(config).init)(
+    jax.random.key(0), latents, jnp.array([3, 700]), text)["params"]
+leaves, tree = jax.tree.flatten(params)
+params = jax.tree.unflatten(
+    tree, [x + 0.02 * random(i, *x.shape) for i, x in enumerate(leaves)])
+trainable, frozen = optim.split(params, ("attn1/to_q", "attn_temp"))
+optimizer = optim.adamw(1e-3, eps=1e-2)
+take = step.make_step(step.tuning_loss(
+    lambda *trees: network(config, *trees), Schedule()), optimizer)
+
+def run(mesh):
+  put = lambda tree: jax.device_put(tree, parallel.param_specs(mesh, tree))
+  state = step.init(trainable, optimizer, 0)
+  state = state._replace(
+      trainable=put(state.trainable), optimizer=put(state.optimizer))
+  place = lambda x: jax.device_put(x, parallel.video_spec(mesh, x.shape))
+  batch = step.Latents(place(latents), place(0.1 * latents), text)
+  weights = put(frozen)
+  with jax.set_mesh(mesh):
+    for _ in range(2):
+      state, metrics = jax.jit(take)(state, weights, batch)
+  split = [x.sharding.spec for x in jax.tree.leaves(weights)]
+  return jax.device_get((state, metrics)), split
+
+expected, split = run(alone)
+assert not any("model" in spec for spec in split)
+sizes = (1, 4, 2) if variant else (2, 2, 2)
+found, split = run(parallel.mesh(**dict(zip(parallel.AXES, sizes))))
+assert any("model" in spec for spec in split)
+jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6),
+    found, expected)
+"""
+
+
+def run_on_eight(script: str, *args: str) -> None:
+  done = subprocess.run(
+      [sys.executable, "-c", script, *args], cwd=ROOT, capture_output=True,
+      text=True, env=os.environ | {
+          "XLA_FLAGS": os.environ.get("XLA_FLAGS", "")
+          + " --xla_force_host_platform_device_count=8"})
+  assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_attention_is_the_same_on_any_mesh():
+  """All it may see, and text; forward and gradients."""
+  run_on_eight(ATTENTION)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["full", "relative_causal"])
+def test_tuning_steps_are_the_same_on_any_mesh(variant):
+  """Two, with frames, videos and parameters split in turn and together."""
+  run_on_eight(UNET, variant)
