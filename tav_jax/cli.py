@@ -5,6 +5,7 @@ An entry point is a function `main(config, workdir)` and `cli.run(main)`.
 
 from collections.abc import Callable
 import difflib
+import functools
 import logging
 import os
 import pathlib
@@ -17,11 +18,16 @@ import jax
 from ml_collections import config_dict, config_flags
 import tqdm
 
+from tav_jax import parallel
 from tav_jax.errors import InputError
 from tav_jax.workdir import flatten, read_config
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", "", "Directory of the run: checkpoints, samples, metrics.")
+_MULTI_HOST = flags.DEFINE_bool(
+    "multi_host", False, "This is one of several processes that run the same "
+    "command; JAX finds the others, or JAX_COORDINATOR_ADDRESS, "
+    "JAX_NUM_PROCESSES and JAX_PROCESS_ID say where they are.")
 _CACHE = pathlib.Path("~/.cache/tav_jax/xla").expanduser()
 
 
@@ -150,6 +156,10 @@ def set_up() -> None:
 
 def _guard(main: Callable, config: config_dict.ConfigDict) -> None:
   set_up()
+  if _MULTI_HOST.value:
+    parallel.join()
+    if not parallel.is_first():
+      _be_quiet()
   try:
     main(config, pathlib.Path(_WORKDIR.value).expanduser())
   except InputError as error:
@@ -181,6 +191,13 @@ def _set_up_logging() -> None:
   log.setLevel(logging.INFO)
   log.addHandler(Handler())
   log.propagate = False
+
+
+def _be_quiet() -> None:
+  """One process tells what all of them do."""
+  logging.getLogger("tav_jax").setLevel(logging.ERROR)
+  tqdm.tqdm.__init__ = functools.partialmethod(
+      tqdm.tqdm.__init__, disable=True)
 
 
 def _set_up_compilation_cache() -> None:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tav_jax import parallel
 from tav_jax.data import video
 from tav_jax.errors import InputError
 from tav_jax.sampling import ddim, guidance
@@ -103,7 +104,7 @@ def pixels(model: VideoModel, latents: Video) -> np.ndarray:
   Raises:
     InputError: If they are not finite, which would show as black.
   """
-  decoded = np.asarray(model.vae.decode(latents))
+  decoded = parallel.to_host(model.vae.decode(latents))
   if not np.isfinite(decoded).all():
     raise InputError(
         "the samples are not finite; set model.dtype=float32, or lower "
@@ -125,9 +126,11 @@ def _run(
   total = len(steps[0])
   # A divisor, so that one compiled program serves all.
   chunk = max(n for n in range(1, _STEPS_PER_DISPATCH + 1) if total % n == 0)
+  where = parallel.video_spec(model.mesh, latents.shape)
   for i in range(0, total, chunk):
     latents = follow(
-        model.unet, model.schedule, trainable, model.frozen, latents,
+        model.unet, model.schedule, trainable, model.frozen,
+        jax.device_put(latents, where),
         tuple(s[i:i + chunk] for s in steps), text, negative, scale)
     latents.block_until_ready()
     progress(chunk)

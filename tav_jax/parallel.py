@@ -8,10 +8,12 @@ Where activations lie is said in models/layout.py.
 
 from collections.abc import Sequence
 import math
+import os
 import re
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
@@ -45,8 +47,9 @@ def mesh(
     sizes[left[0]] = count // known
   if min(sizes.values()) < 1 or math.prod(sizes.values()) != count:
     raise InputError(
-        f"mesh: video={video}, frame={frame}, model={model}: expected sizes "
-        f"whose product is {count}, the number of devices; -1 is what is left")
+        f"mesh.video={video}, mesh.frame={frame}, mesh.model={model}: expected "
+        f"sizes whose product is {count}, the number of devices; -1 is what is "
+        "left")
   return jax.make_mesh(
       tuple(sizes.values()), AXES, axis_types=(AxisType.Auto,) * 3,
       devices=devices)
@@ -54,7 +57,9 @@ def mesh(
 
 def replicate(mesh: Mesh, tree: Any) -> Any:
   """A copy of every array on every device."""
-  return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+  everywhere = NamedSharding(mesh, PartitionSpec())
+  return jax.tree.map(
+      lambda x: jax.device_put(np.asarray(x), everywhere), tree)
 
 
 # Path pattern and the axes to try to split along `model`; first match wins.
@@ -84,9 +89,15 @@ def param_specs(mesh: Mesh, params: Any) -> Any:
 def video_spec(mesh: Mesh, shape: Sequence[int]) -> NamedSharding:
   """Where videos or latents `b f h w c` lie."""
   with jax.set_mesh(mesh):
-    spec = layout.spec(jax.ShapeDtypeStruct(shape, np.float32), video=0,
-                       frames=1)
+    spec = layout.spec(shape, video=0, frames=1)
   return NamedSharding(mesh, spec)
+
+
+def put(tree: Any, shardings: Any) -> Any:
+  """Global arrays of host arrays that every process has alike."""
+  return jax.tree.map(
+      lambda x, sharding: jax.device_put(np.asarray(x), sharding), tree,
+      shardings)
 
 
 def split_batch(mesh: Mesh, batch: Any) -> Any:
@@ -108,3 +119,52 @@ def check_batch_size(mesh: Mesh, key: str, size: int) -> None:
     raise InputError(
         f"{key}={size}: expected a multiple of {mesh.size}, the number of "
         "devices")
+
+
+def check_frames(mesh: Mesh, frames: int) -> None:
+  """Raises an InputError unless every device gets as many frames."""
+  parts = mesh.shape["frame"] * mesh.shape["model"]
+  if frames % parts:
+    raise InputError(
+        f"video.frames={frames}: expected a multiple of {parts}, the devices "
+        f"along mesh.frame={mesh.shape['frame']} and "
+        f"mesh.model={mesh.shape['model']}; lower these, or change the frames")
+
+
+# Several processes: one program, one of them writes.
+
+
+def join() -> None:
+  """Makes this process one of several, before JAX has looked for devices.
+
+  JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say which one;
+  where they are not set, JAX asks the cluster (TPU pods, GKE, Slurm).
+  """
+  jax.config.update("jax_cpu_collectives_implementation", "gloo")
+  known = {
+      name: int(os.environ[variable]) for name, variable in (
+          ("num_processes", "JAX_NUM_PROCESSES"),
+          ("process_id", "JAX_PROCESS_ID")) if variable in os.environ}
+  jax.distributed.initialize(**known)
+
+
+def is_first() -> bool:
+  """Whether this process is the one that writes files."""
+  return jax.process_index() == 0
+
+
+def agree(value: bool) -> bool:
+  """What the first process says."""
+  return bool(multihost_utils.broadcast_one_to_all(np.asarray(value)))
+
+
+def wait() -> None:
+  """Until all processes are here."""
+  multihost_utils.sync_global_devices("tav_jax")
+
+
+def to_host(x: jax.Array) -> np.ndarray:
+  """A whole array, wherever its parts are."""
+  if getattr(x, "is_fully_addressable", True):
+    return np.asarray(x)
+  return multihost_utils.process_allgather(x, tiled=True)

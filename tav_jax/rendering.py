@@ -8,7 +8,7 @@ import time
 from ml_collections import ConfigDict
 import tqdm
 
-from tav_jax import editing, results
+from tav_jax import editing, parallel, results
 from tav_jax.data import sheet
 from tav_jax.data.video import Clip
 from tav_jax.types import Params, Video
@@ -66,10 +66,12 @@ def render(
   checks = [(label, editing.pixels(model, x)[0]) for label, x in checks]
   psnr = {label: editing.psnr(clip.frames, x) for label, x in checks}
   named = list(zip(settings.prompts, edits, strict=True))
-  results.write(
-      directory, [("source", clip.frames), *checks, *named], clip.fps,
-      json.loads(settings.to_json_best_effort()) | {
-          "psnr_db": {k: round(v, 2) for k, v in psnr.items()}})
+  if parallel.is_first():
+    results.write(
+        directory, [("source", clip.frames), *checks, *named], clip.fps,
+        json.loads(settings.to_json_best_effort()) | {
+            "psnr_db": {k: round(v, 2) for k, v in psnr.items()}})
+  parallel.wait()
   for label, value in psnr.items():
     log.info("%s: PSNR %.1f dB", label, value)
   log.info(

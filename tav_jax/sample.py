@@ -9,6 +9,7 @@ The config is the workdir's own; flags change its `sampling` section.
 import logging
 import pathlib
 
+import jax
 from ml_collections import ConfigDict
 
 from tav_jax import cli, rendering, session
@@ -26,9 +27,10 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
       workdir / "checkpoints", config.run.keep_checkpoints)
   state = checkpoints.restore(begun.initial_state(config.seed))
   log.info("parameters of step %d", state.step)
-  rendering.render(
-      begun.model, state.trainable, begun.clip, begun.batch.mean,
-      config.sampling, workdirs.new_samples(workdir, int(state.step)))
+  with jax.set_mesh(begun.model.mesh):
+    rendering.render(
+        begun.model, state.trainable, begun.clip, begun.batch.mean,
+        config.sampling, workdirs.new_samples(workdir, int(state.step)))
   checkpoints.close()
 
 

@@ -3,10 +3,11 @@
 import logging
 from typing import NamedTuple
 
+import jax
 from ml_collections import ConfigDict
 import optax
 
-from tav_jax import settings, video_model
+from tav_jax import parallel, settings, video_model
 from tav_jax.data import video
 from tav_jax.training import optim, step
 
@@ -32,7 +33,9 @@ class Session(NamedTuple):
 
   def initial_state(self, seed: int) -> step.State:
     """The state before the first step."""
-    return step.init(self.model.trainable, self.optimizer, seed)
+    state = step.init(self.model.trainable, self.optimizer, seed)
+    return parallel.put(
+        state, parallel.param_specs(self.model.mesh, state))
 
 
 def start(config: ConfigDict) -> Session:
@@ -45,10 +48,15 @@ def start(config: ConfigDict) -> Session:
   source = dict(config.video)
   caption = source.pop("caption")
   clip = video.read(**source)
-  model = video_model.load(**config.model)
+  mesh = parallel.mesh(**config.mesh)
+  parallel.check_frames(mesh, source["frames"])
+  model = video_model.load(mesh=mesh, **config.model)
   settings.check_for_model(config, model.vae.config, model.schedule)
 
-  mean, std = model.vae.encode(video.to_model(clip.frames)[None])
+  with jax.set_mesh(mesh):
+    moments = model.vae.encode(video.to_model(clip.frames)[None])
+  mean, std = (
+      jax.device_put(x, parallel.video_spec(mesh, x.shape)) for x in moments)
   batch = step.Latents(mean, std, model.embed([caption]))
   log.info(
       "%s: %d frames of %dx%d, latents %s", source["path"], source["frames"],

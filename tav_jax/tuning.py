@@ -3,9 +3,10 @@
 import logging
 import pathlib
 
+import jax
 from ml_collections import ConfigDict
 
-from tav_jax import pretrained, rendering, session
+from tav_jax import parallel, pretrained, rendering, session
 from tav_jax import workdir as workdirs
 from tav_jax.clock import Clock
 from tav_jax.data.video import Clip
@@ -30,9 +31,15 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   clock = Clock()
   with clock("loading"):
     begun = session.start(config)
-  model, clip, batch = begun.model, begun.clip, begun.batch
-  workdirs.write_config(workdir, config)
+  model = begun.model
+  if parallel.is_first():
+    workdirs.write_config(workdir, config)
+  with jax.set_mesh(model.mesh):
+    _run(config, workdir, begun, clock)
 
+
+def _run(config, workdir, begun: session.Session, clock: Clock) -> None:
+  model, clip, batch = begun.model, begun.clip, begun.batch
   checkpoints = Checkpoints(
       workdir / "checkpoints", config.run.keep_checkpoints)
   state = begun.initial_state(config.seed)
@@ -40,7 +47,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     state = checkpoints.restore(state)
     log.info("resuming at step %d", state.step)
   resumed = int(state.step)
-  metrics = Metrics(workdir, resumed)
+  metrics = Metrics(workdir, resumed, writes=parallel.is_first())
 
   take_steps = step.make_steps(step.make_step(
       step.tuning_loss(model.network, model.schedule), begun.optimizer,
@@ -48,7 +55,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
 
   def sample(state: step.State) -> None:
     directory = workdirs.samples(workdir, int(state.step))
-    if directory.exists():
+    if parallel.agree(directory.exists()):
       return
     with clock("sampling"):
       rendered = rendering.render(
@@ -73,8 +80,10 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   log.info("%s", clock)
 
   if config.run.export:
-    pretrained.export_unet(
-        workdir, model.unet, optim.merge(state.trainable, model.frozen))
+    params = jax.tree.map(
+        parallel.to_host, optim.merge(state.trainable, model.frozen))
+    if parallel.is_first():
+      pretrained.export_unet(workdir, model.unet, params)
     log.info("exported %s", workdir / "unet")
   metrics.close()
   checkpoints.close()

@@ -7,8 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
-from tav_jax import pretrained
+from tav_jax import parallel, pretrained
 from tav_jax.errors import InputError
 from tav_jax.models.attention import KERNELS
 from tav_jax.models.layers import Compute
@@ -41,6 +42,7 @@ class VideoModel:
     text_encoder: The text encoder.
     tokenizer: Its tokenizer.
     schedule: Noise schedule and kind of prediction.
+    mesh: Where the device arrays lie.
   """
 
   unet: UNetConfig
@@ -50,6 +52,7 @@ class VideoModel:
   text_encoder: TextEncoder
   tokenizer: Any
   schedule: Schedule
+  mesh: Mesh
 
   def network(self, trainable: Params, frozen: Params) -> Network:
     """The U-Net with these parameters."""
@@ -64,7 +67,7 @@ class VideoModel:
         log.warning(
             "prompt %r: the text encoder reads %d tokens; not read: %r",
             prompt, positions, words)
-    return self.text_encoder(tokens)
+    return parallel.replicate(self.mesh, self.text_encoder(tokens))
 
 
 def network(unet: UNetConfig, trainable: Params, frozen: Params) -> Network:
@@ -91,6 +94,7 @@ def compute(
 def load(
     checkpoint: str,
     *,
+    mesh: Mesh | None = None,
     revision: str = "",
     trainable: Sequence[str],
     spatial: str = UNetConfig.spatial,
@@ -105,6 +109,7 @@ def load(
 
   Args:
     checkpoint: As for `tav_jax.load_pretrained`.
+    mesh: Where to; by default the first device alone.
     revision: Branch, tag or commit on the hub; "" is its default branch.
     trainable: Path patterns of the parameters that train.
     spatial: As for `UNetConfig`, like the next two.
@@ -124,6 +129,7 @@ def load(
     if value not in known[name]:
       raise InputError(
           f"model.{name}={value!r}: expected {', '.join(known[name])}")
+  mesh = mesh or parallel.mesh(jax.devices()[:1])
   how = compute(
       jax.default_backend(), dtype, remat, attention, attention_block)
   loaded = pretrained.load_pretrained(
@@ -133,14 +139,18 @@ def load(
   log.info(
       "%s: training %.2f M of %.2f M parameters, %s on %s", checkpoint,
       optim.count(train) / 1e6, optim.count(loaded.unet_params) / 1e6,
-      jnp.dtype(how.dtype), jax.devices()[0].device_kind)
+      jnp.dtype(how.dtype), f"{mesh.size} x " * (mesh.size > 1)
+      + jax.devices()[0].device_kind)
   return VideoModel(
       unet=dataclasses.replace(loaded.unet_config, compute=how),
       trainable=train,
-      frozen=jax.tree.map(lambda x: jnp.asarray(x, how.dtype), frozen),
+      frozen=parallel.put(
+          jax.tree.map(lambda x: x.astype(how.dtype), frozen),
+          parallel.param_specs(mesh, frozen)),
       vae=dataclasses.replace(
-          loaded.vae, params=jax.device_put(loaded.vae.params)),
+          loaded.vae, params=parallel.replicate(mesh, loaded.vae.params)),
       text_encoder=loaded.text_encoder,
       tokenizer=loaded.tokenizer,
       schedule=loaded.schedule,
+      mesh=mesh,
   )

@@ -1,11 +1,17 @@
 """The same numbers on eight devices as on one, on every kind of mesh."""
 
+import json
 import os
+import socket
 import subprocess
 import sys
 
 from conftest import ROOT
+import numpy as np
+from PIL import Image
 import pytest
+
+from bench import random_checkpoint
 
 # Run where XLA was told of eight devices before JAX started.
 COMMON = """
@@ -110,3 +116,47 @@ def test_attention_is_the_same_on_any_mesh():
 def test_tuning_steps_are_the_same_on_any_mesh(variant):
   """Two, with frames, videos and parameters split in turn and together."""
   run_on_eight(UNET, variant)
+
+
+def loss_and_frames(workdir):
+  lines = (workdir / "metrics.jsonl").read_text().splitlines()
+  files = sorted((workdir / "samples/step_000002/frames").rglob("*.png"))
+  return [json.loads(line)["loss"] for line in lines], np.stack([
+      np.asarray(Image.open(file)) for file in files]).astype(int)
+
+
+@pytest.mark.slow
+def test_two_processes_tune_and_sample_as_one(tmp_path):
+  """Two devices each, over loopback; one of them writes."""
+  random_checkpoint.write(tmp_path / "model", "tiny1")
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+
+  def start(name, devices, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "tav_jax.tune", "--config=configs/storybook.py",
+         f"--workdir={tmp_path / name}",
+         *(["--multi_host"] if environment else []),
+         f"--config.model.checkpoint={tmp_path / 'model'}",
+         "--config.video.frames=4", "--config.video.width=16",
+         "--config.video.height=16", "--config.optimizer.steps=2",
+         "--config.sampling.steps=2", "--config.mesh.model=2" if devices > 1
+         else "--config.mesh.model=1",
+         "--config.sampling.prompts=('a panda is skiing',)"],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | {
+            "XLA_FLAGS": os.environ.get("XLA_FLAGS", "")
+            + f" --xla_force_host_platform_device_count={devices}"}
+        | environment)
+
+  pair = [start("pair", 2, JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{port}",
+                JAX_NUM_PROCESSES="2", JAX_PROCESS_ID=str(i)) for i in range(2)]
+  told = [process.communicate()[1] for process in pair]
+  assert [process.returncode for process in pair] == [0, 0], told
+  assert "4 x cpu" in told[0] and not told[1].count("training")
+  alone = start("alone", 1)
+  assert alone.wait() == 0, alone.communicate()[1]
+  (losses, frames), (expected, pictures) = map(
+      loss_and_frames, (tmp_path / "pair", tmp_path / "alone"))
+  np.testing.assert_allclose(losses, expected, rtol=1e-4)
+  assert np.abs(frames - pictures).max() <= 2

@@ -30,18 +30,18 @@ def shards(axes: str | Sequence[str]) -> int:
   return count
 
 
-def spec(x: jax.Array, **axes: int) -> PartitionSpec:
+def spec(shape: Sequence[int], **axes: int) -> PartitionSpec:
   """Which axes of an array lie along `VIDEO` and `FRAMES`.
 
   Args:
-    x: The array.
+    shape: The array's.
     **axes: Positions of `video` and `frames`; left whole if they do not divide
       evenly.
   """
-  places = [None] * x.ndim
+  places = [None] * len(shape)
   for name, where in axes.items():
     along = VIDEO if name == "video" else FRAMES
-    if x.shape[where] % shards(along) == 0:
+    if shape[where] % shards(along) == 0:
       places[where] = along
   return PartitionSpec(*places)
 
@@ -50,4 +50,4 @@ def constrain(x: jax.Array, **axes: int) -> jax.Array:
   """The same array, with these axes along the mesh; see `spec`."""
   if mesh() is None:
     return x
-  return jax.lax.with_sharding_constraint(x, spec(x, **axes))
+  return jax.lax.with_sharding_constraint(x, spec(x.shape, **axes))

@@ -15,8 +15,19 @@ _KINDS = (
     "all-reduce", "all-gather", "reduce-scatter", "all-to-all",
     "collective-permute")
 _COLLECTIVE = re.compile(rf"= (.*?) ({'|'.join(_KINDS)})(-start)?\(")
-_ARRAY = re.compile(r"\b(pred|[a-z]+\d+)\[([\d,]*)\]")
+_ARRAY = re.compile(r"\b(pred|[a-z]+\d+)\[([\d,]*)\](\{[^}]*\})?")
 _BITS = re.compile(r"\d+")
+_INSTRUCTION = re.compile(
+    r"^\s*(?:ROOT )?%?([\w.-]+) = (.*?) ([\w-]+)\((.*)$")
+_NAME = re.compile(r"%([\w.-]+)")
+_CALLED = re.compile(
+    r"(?:body|true_computation|false_computation|branch_computations)="
+    r"(%[\w.-]+|\{[^}]*\})")
+# These move nothing: names for parts of arrays, and ends of transfers.
+_STILL = frozenset((
+    "parameter", "get-tuple-element", "tuple", "bitcast", "constant", "while",
+    "conditional", "call", "async-start", "async-update", "after-all",
+    "partition-id"))
 
 
 class Costs(NamedTuple):
@@ -27,7 +38,8 @@ class Costs(NamedTuple):
     temporaries: Bytes beside those and the results, at the most at a time.
     memory: Bytes of all together.
     flops: Operations.
-    traffic: Bytes read from and written to the device's memory.
+    traffic: Bytes read from and written to the device's memory, not counting
+      what stays on the chip.
     collectives: Bytes that messages between devices bring, by kind.
     messages: How many there are, by kind.
     seconds: What compiling took.
@@ -56,13 +68,14 @@ def of(lowered: jax.stages.Lowered) -> Costs:
   started = time.monotonic()
   compiled = lowered.compile()
   memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
-  collectives, messages = read_collectives(compiled.as_text())
+  text = compiled.as_text()
+  collectives, messages = read_collectives(text)
   return Costs(
       arguments=memory.argument_size_in_bytes,
       temporaries=memory.temp_size_in_bytes,
       memory=memory.argument_size_in_bytes + memory.temp_size_in_bytes
       + memory.output_size_in_bytes - memory.alias_size_in_bytes,
-      flops=cost.get("flops", 0.0), traffic=cost.get("bytes accessed", 0.0),
+      flops=cost.get("flops", 0.0), traffic=read_traffic(text),
       collectives=collectives, messages=messages,
       seconds=time.monotonic() - started)
 
@@ -74,11 +87,42 @@ def read_collectives(hlo: str) -> tuple[Counter, Counter]:
     match = _COLLECTIVE.search(line)
     if match:
       result, kind, start = match.groups()
-      sizes = [_bytes(*array) for array in _ARRAY.findall(result)]
+      sizes = [_bytes(*array[:2]) for array in _ARRAY.findall(result)]
       # An asynchronous one gives its argument beside its result.
       moved[kind] += max(sizes) if start else sum(sizes)
       messages[kind] += 1
   return moved, messages
+
+
+def read_traffic(hlo: str) -> float:
+  """Bytes that instructions of a program's text read and write.
+
+  Of the entry computation and of the loops and branches in it, each counted
+  once; instructions inside of fusions and reductions move nothing themselves.
+  Arrays in a memory space of their own, S(1), are on the chip.
+  """
+  called = {
+      name for names in _CALLED.findall(hlo) for name in _NAME.findall(names)}
+  total, sizes, counts = 0.0, {}, False
+  for line in hlo.splitlines():
+    if line and not line[0].isspace():  # A computation begins or ends.
+      name = _NAME.search(line)
+      counts = line.startswith("ENTRY") or bool(name and name[1] in called)
+      sizes = {}
+    match = _INSTRUCTION.match(line) if counts else None
+    if match:
+      name, result, op, rest = match.groups()
+      sizes[name] = sum(
+          _bytes(dtype, shape) for dtype, shape, layout
+          in _ARRAY.findall(result) if "S(" not in layout)
+      if op.endswith("-start") and op not in _STILL:
+        # Its argument is in its result too.
+        total += sizes[name]
+      elif op not in _STILL and not op.endswith("-done"):
+        total += sizes[name] + sum(
+            sizes.get(operand, 0.0)
+            for operand in _NAME.findall(rest.partition("), ")[0]))
+  return total
 
 
 def _bytes(dtype: str, shape: str) -> float:

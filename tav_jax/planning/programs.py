@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from tav_jax import editing, pretrained, settings, video_model
+from tav_jax import editing, parallel, pretrained, settings, video_model
 from tav_jax.pretrained import parts
 from tav_jax.training import optim, step
 
@@ -55,26 +55,33 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
       model.checkpoint, revision=model.revision or None,
       variant={name: model[name] for name in video_model.VARIANTS})
   settings.check_for_model(config, shapes.vae_config, shapes.schedule)
+  parallel.check_frames(mesh, config.video.frames)
   unet = dataclasses.replace(shapes.unet_config, compute=how)
   trainable, frozen = optim.split(shapes.unet_params, model.trainable)
 
-  def place(tree: Any, dtype=None) -> Any:
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(
-            x.shape, dtype or x.dtype, sharding=everywhere), tree)
+  everywhere = NamedSharding(mesh, PartitionSpec())
 
-  array = lambda *shape: place(jax.ShapeDtypeStruct(shape, jnp.float32))
-  trainable, frozen = place(trainable), place(frozen, how.dtype)
+  def place(tree: Any, dtype=None) -> Any:
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(
+            x.shape, dtype or x.dtype, sharding=sharding),
+        tree, parallel.param_specs(mesh, tree))
+
+  array = lambda *shape, at=everywhere, dtype=jnp.float32: (
+      jax.ShapeDtypeStruct(shape, dtype, sharding=at))
   optimizer = optim.adamw(1e-4)
   state = place(jax.eval_shape(
       lambda tree: step.init(tree, optimizer, 0), trainable))
+  trainable, frozen = state.trainable, place(frozen, how.dtype)
   factor, depth = shapes.vae_config.factor, unet.in_channels
   video = (config.video.frames, config.video.height, config.video.width)
-  latents = lambda b: array(
-      b, video[0], video[1] // factor, video[2] // factor, depth)
+
+  def latents(b):
+    shape = (b, video[0], video[1] // factor, video[2] // factor, depth)
+    return array(*shape, at=parallel.video_spec(mesh, shape))
+
   text = lambda b: array(b, shapes.text_config.positions, unet.text_width)
-  timesteps = (place(jax.ShapeDtypeStruct((1,), jnp.int32)),) * 3
+  timesteps = (array(1, dtype=jnp.int32),) * 3
 
   tune = step.make_step(
       step.tuning_loss(
@@ -88,8 +95,11 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
       timesteps, text(b), *guidance)
   vae = lambda method, *shape: (
       dataclasses.replace(shapes.vae_config, dtype=how.dtype), method,
-      place(shapes.vae_params, how.dtype), array(*shape))
-  at_a_time = min(parts.FRAMES_AT_A_TIME, video[0])
+      jax.tree.map(
+          lambda x: array(*x.shape, dtype=how.dtype), shapes.vae_params),
+      array(*shape))
+  devices = mesh.shape["frame"] * mesh.shape["model"]
+  at_a_time = min(parts.FRAMES_AT_A_TIME * devices, video[0])
   dispatches = -(-video[0] // at_a_time)
   programs = [
       Program(

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 import numpy as np
 
+from tav_jax.models import layout
 from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
 from tav_jax.types import Array, Params, Video
 
-FRAMES_AT_A_TIME = 4  # 24 frames of 512x512 at once would need over 20 GB.
+# Of each device; 24 frames of 512x512 at once would need over 20 GB.
+FRAMES_AT_A_TIME = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +41,10 @@ class VAE:
 
   def _by_frames(self, method: str, video):
     frames = jnp.reshape(video, (-1, *video.shape[2:]))
+    at_a_time = FRAMES_AT_A_TIME * layout.shards(layout.FRAMES)
     parts = [
-        apply_vae(self.config, method, self.params,
-                   frames[i:i + FRAMES_AT_A_TIME])
-        for i in range(0, len(frames), FRAMES_AT_A_TIME)]
+        apply_vae(self.config, method, self.params, frames[i:i + at_a_time])
+        for i in range(0, len(frames), at_a_time)]
     return jax.tree.map(
         lambda *xs: jnp.concatenate(xs).reshape(
             *video.shape[:2], *xs[0].shape[1:]), *parts)
@@ -65,6 +67,7 @@ class TextEncoder:
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def apply_vae(config, method, params, x):
   """A method of the autoencoder on frames `n h w c`, as one program."""
+  x = layout.constrain(x, frames=0)
   return AutoencoderKL(config).apply({"params": params}, x, method=method)
 
 

@@ -14,8 +14,18 @@ from tav_jax.data import video
 class Metrics:
   """Writes scalars and videos by step, going on where a run left off."""
 
-  def __init__(self, workdir: str | os.PathLike, step: int):
-    """Drops what an interrupted run logged after `step`, then appends."""
+  def __init__(
+      self, workdir: str | os.PathLike, step: int, writes: bool = True):
+    """Drops what an interrupted run logged after `step`, then appends.
+
+    Args:
+      workdir: Where to.
+      step: Where the run goes on.
+      writes: Whether to; of several processes, one should.
+    """
+    self._writes = writes
+    if not writes:
+      return
     self._file = pathlib.Path(workdir) / "metrics.jsonl"
     lines = []
     if self._file.exists():
@@ -29,6 +39,8 @@ class Metrics:
 
   def scalars(self, step: int, values: dict[str, float]) -> None:
     """One line and one event a value."""
+    if not self._writes:
+      return
     with self._file.open("a") as file:
       file.write(json.dumps({"step": step} | values) + "\n")
     for name, value in values.items():
@@ -36,6 +48,8 @@ class Metrics:
 
   def video(self, step: int, name: str, clip: video.Clip) -> None:
     """A moving picture, which TensorBoard shows under images."""
+    if not self._writes:
+      return
     gif = io.BytesIO()
     video.write_gif(gif, clip)
     _, height, width, channels = clip.frames.shape
@@ -48,7 +62,8 @@ class Metrics:
 
   def close(self) -> None:
     """Writes out what is buffered."""
-    self._events.close()
+    if self._writes:
+      self._events.close()
 
 
 def _step_of(line: str) -> float:

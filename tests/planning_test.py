@@ -1,0 +1,111 @@
+"""Plans: what programs cost, read from their text, and what is printed."""
+
+import importlib.util
+import subprocess
+import sys
+
+from conftest import ROOT
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bench import random_checkpoint
+from tav_jax import parallel
+from tav_jax.errors import InputError
+from tav_jax.models import flash
+from tav_jax.planning import chips, costs, programs
+
+HLO = """
+%fused (p: f32[4,8]) -> f32[4,8] {
+  %p = f32[4,8]{1,0} parameter(0)
+  ROOT %inner = f32[4,8]{1,0} exponential(%p)
+}
+
+%body (t: (f32[4,8])) -> (f32[4,8]) {
+  %t = (f32[4,8]{1,0}) parameter(0)
+  %g = f32[4,8]{1,0} get-tuple-element(%t), index=0
+  %twice = f32[4,8]{1,0} add(%g, %g)
+  ROOT %r = (f32[4,8]{1,0}) tuple(%twice)
+}
+
+ENTRY %main (a: f32[4,8]) -> f32[4,8] {
+  %a = f32[4,8]{1,0:T(8,128)} parameter(0)
+  %f = f32[4,8]{1,0:T(8,128)S(1)} fusion(%a), kind=kLoop, calls=%fused
+  %all = bf16[16,8]{1,0} all-gather(%f), dimensions={0}
+  %go = (f32[4,8]{1,0}, f32[4,8]{1,0}) all-reduce-start(%f), to_apply=%add
+  %end = f32[4,8]{1,0} all-reduce-done(%go)
+  %w = (f32[4,8]{1,0}) while(%end), condition=%cond, body=%body
+  ROOT %out = f32[4,8]{1,0} get-tuple-element(%w), index=0
+}
+"""
+
+
+def test_traffic_leaves_out_what_stays_on_the_chip():
+  one = 4 * 8 * 4
+  fusion, gather, reduce, loop = one, 16 * 8 * 2, 2 * one, 3 * one
+  assert costs.read_traffic(HLO) == fusion + gather + reduce + loop
+
+
+def test_collectives_by_kind():
+  moved, messages = costs.read_collectives(HLO)
+  assert moved == {"all-gather": 16 * 8 * 2, "all-reduce": 4 * 8 * 4}
+  assert messages == {"all-gather": 1, "all-reduce": 1}
+
+
+def test_costs_of_a_product():
+  x = jax.ShapeDtypeStruct((64, 128), jnp.float32)
+  found = costs.of(jax.jit(lambda a, b: a @ b.T).lower(x, x))
+  assert found.flops >= 2 * 64 * 64 * 128
+  assert found.arguments == 2 * 64 * 128 * 4
+  assert found.memory >= found.arguments + 64 * 64 * 4
+  seconds, bound = found.roofline(chips.Chip(1e3, 1e12, 1e9))
+  assert bound == "compute" and seconds == found.flops / 1e3
+
+
+@pytest.mark.parametrize("topology", ["v5e", "v9:2x2", "", "cpu"])
+def test_unknown_topologies(topology):
+  with pytest.raises(InputError, match="expected local, or a chip"):
+    chips.devices(topology)
+
+
+@pytest.mark.slow
+def test_a_plan_for_this_machine(tmp_path):
+  random_checkpoint.write(tmp_path / "model", "tiny1")
+  done = subprocess.run(
+      [sys.executable, "-m", "tav_jax.plan", "--config=configs/storybook.py",
+       "--topology=local", f"--config.model.checkpoint={tmp_path / 'model'}",
+       "--config.video.frames=2", "--config.video.width=16",
+       "--config.video.height=16"], cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr
+  rows = done.stdout.splitlines()
+  assert "2 frames of 16x16" in rows[0]
+  for name in ("tuning step | 120", "inversion step | 60",
+               "sampling step, 4 prompts | 30", "decoding 2 frames | 6"):
+    assert any(name in row for row in rows), name
+
+
+@pytest.mark.skipif(
+    not importlib.util.find_spec("libtpu"), reason="the TPU compiler: libtpu")
+def test_the_kernel_compiles_for_a_tpu():
+  """Forward and gradient, of the widths and sizes of Stable Diffusion 1."""
+  devices, chip = chips.devices("v5e:1x1")
+  mesh = parallel.mesh(devices)
+  where = parallel.video_spec(mesh, (8, 3, 1))
+  pairs = [(0, 0), (1, 0), (2, 0), (2, 1)]
+  for positions, width in ((4096, 40), (3600, 40), (256, 160), (64, 160)):
+    x = jax.ShapeDtypeStruct(
+        (8, 3, width, positions), jnp.bfloat16, sharding=where)
+
+    def gradients(q, k, v):
+      out, pull = jax.vjp(lambda *a: flash.attention(*a, pairs), q, k, v)
+      return out, pull(out)
+
+    found = costs.of(
+        programs.Program("", jax.jit(gradients), (x, x, x), 1).lower(
+            mesh, "tpu"))
+    # Nothing of the size of the scores is ever kept.
+    assert found.memory < 20 * x.size * 2
+    products = 2 * len(pairs) * 8 * width * positions**2 * (2 + 3 + 4)
+    assert np.isclose(found.flops, products, rtol=0.3)
+  assert chip.memory == 16e9
