@@ -266,6 +266,15 @@ ROWS = {
 
 ROWS |= {
     # Variants.
+    f"{TUNE} --config.model.attention=fast":
+        ["model.attention='fast'", "auto, blockwise, flash, cudnn"],
+    f"{TUNE} --config.mesh.frame=3":
+        ["mesh.frame=3", "product is 1, the number of devices"],
+    f"{TUNE} --config.mesh.frame=0": ["mesh.frame=0", "product is 1"],
+    "plan --config=config.py --topology=v9:2x2":
+        ["--topology=v9:2x2", "a shape such as v5e:2x2"],
+    "plan --config=config.py --topology=local --config.video.width=15":
+        ["video.width=15", "the nearest is 16"],
     f"{TUNE} --config.model.spatial=some":
         ["model.spatial='some'", "own, first, sparse_causal, all"],
     f"{TUNE} --config.model.temporal=none":
