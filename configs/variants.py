@@ -22,6 +22,10 @@ VARIANTS = {
     "without_sc_attn": {"model": {"spatial": "own"}},
     "without_tuning": {"optimizer": {"steps": 0}},
     "without_inversion": {"sampling": {"start": "random"}},
+    # Without the noise that carries the source's structure, what the
+    # self-attention sees has to hold the frames together.
+    "without_sc_attn_and_inversion": {
+        "model": {"spatial": "own"}, "sampling": {"start": "random"}},
     # Video Diffusion Models' factorised attention (2204.03458).
     "vdm_baseline": {"model": {"spatial": "own", "temporal": "relative"}},
     # Pseudo-3-D layers, of which only those over time train (2209.14792).

@@ -104,7 +104,9 @@ def test_the_benchmark_end_to_end(tmp_path):
   out = tmp_path / "out"
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
   assert done.returncode == 0, done.stderr
-  rows = json.loads((out / "edits.json").read_text())
+  # Strict JSON, without Infinity or NaN.
+  rows = json.loads(
+      (out / "edits.json").read_text(), parse_constant=pytest.fail)
   systems = ["the source", "the true edit", "vdm_baseline", "image_model"]
   assert [row["system"] for row in rows] == systems * 10
   scores = {row["system"]: row for row in json.loads(

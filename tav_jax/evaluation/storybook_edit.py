@@ -157,6 +157,8 @@ def _score(config: ConfigDict, workdir: pathlib.Path, jobs: list[Job]):
           scores = scorer.paper_scores(frames, prompt)
           to_truth = fidelity.scores(frames, truth, job.frames) | _shown(
               referee, frames, job.source, edit)
+          if name == "the source":
+            to_truth["preservation"] = None  # Of itself.
           rows.append({
               "system": name, "video": job.name, "kind": edit.kind,
               "prompt": prompt} | scores | to_truth)
