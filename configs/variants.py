@@ -37,6 +37,11 @@ VARIANTS = {
     "text2video_zero": _UNTUNED_IMAGE_MODEL | {
         "model": _UNTUNED_IMAGE_MODEL["model"] | {"spatial": "first"},
         "sampling": {"start": "shared"}},
+    # What sparse-causal attention does by itself: the image model, below, with
+    # it in the place of self-attention.
+    "sc_attn_alone": _UNTUNED_IMAGE_MODEL | {
+        "model": _UNTUNED_IMAGE_MODEL["model"] | {"spatial": "sparse_causal"},
+        "sampling": {"start": "random"}},
     # Every frame on its own, from noise of its own.
     "image_model": _UNTUNED_IMAGE_MODEL | {
         "model": _UNTUNED_IMAGE_MODEL["model"] | {"spatial": "own"},

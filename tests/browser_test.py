@@ -101,8 +101,8 @@ def test_videos_of_the_report_play_in_step(browser, page):
 def test_the_report_shows_names_and_scores_as_they_are(browser, page):
   open_page(browser, page)
   text = browser.find_element(By.TAG_NAME, "body").text
-  for shown in ("A & B", "a <b> 11", "<theirs>", "2.00 [1.00, 3.00]",
-                "-1.00 [-1.00, -1.00]"):
+  for shown in ("A & B", "a <b> 11", "<theirs>", "2.00\n[1.00, 3.00]",
+                "-1.00\n[-1.00, -1.00]"):
     assert shown in text
   plots = browser.find_element(By.TAG_NAME, "svg")
   assert "other" in plots.text and plots.size["width"] > 300

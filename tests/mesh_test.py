@@ -136,7 +136,8 @@ def test_two_processes_tune_and_sample_as_one(tmp_path):
          f"--config.model.checkpoint={tmp_path / 'model'}",
          "--config.video.frames=4", "--config.video.width=16",
          "--config.video.height=16", "--config.optimizer.steps=2",
-         "--config.sampling.steps=2", "--config.mesh.model=2" if devices > 1
+         "--config.sampling.steps=2", "--config.sampling.start=random",
+         "--config.mesh.model=2" if devices > 1
          else "--config.mesh.model=1",
          "--config.sampling.prompts=('a panda is skiing',)"],
         cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | {

@@ -64,9 +64,17 @@ def write(
 
 def _table(rows) -> str:
   row = lambda tag, cells: "<tr>" + "".join(
-      f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+      f"<{tag}>{_cell(cell)}</{tag}>" for cell in cells) + "</tr>"
   return '<div class="wide"><table>' + row("th", rows[0]) + "".join(
       row("td", r.values()) for r in rows) + "</table></div>"
+
+
+def _cell(value: str | Mean) -> str:
+  """A mean has its interval below it."""
+  text, bracket, interval = html.escape(str(value)).partition(" [")
+  if not (bracket and isinstance(value, Mean)):
+    return html.escape(str(value))
+  return f"{text}<br><small>[{interval}</small>"
 
 
 def _differences(rows) -> str:
