@@ -4,7 +4,7 @@ r"""Scores of a real video by this project and by transformers' Flax CLIP.
 
 Writes a CLIP of a published shape with random weights, loads it both ways, and
 prints the scores of the video's first frames, from the file to the number, and
-their difference. Needs what the tests need; vit-h-14 takes 12 GB of memory.
+their difference. Needs what the tests need; vit-h-14 takes 16 GB of memory.
 """
 
 import pathlib
