@@ -105,6 +105,25 @@ def test_temporal_attention_adds_its_bias_to_the_scores():
       attention.temporal(q, k, v, bias), expected, atol=1e-6)
 
 
+def test_temporal_attention_in_blocks_of_positions(monkeypatch):
+  q, k, v, upstream = (random(i, 1, 3, 6, 4, 8) for i in range(4))
+  bias = random(4, 3, 4, 4)
+
+  def run():
+    return jax.vjp(lambda *a: attention.temporal(*a, bias), q, k, v)
+
+  expected, pull = run()
+  gradients = pull(upstream)
+  # Two positions at a time fit in this; none alone in the second.
+  for limit, blocks in ((2 * 3 * 16, 3), (1, 6)):
+    monkeypatch.setattr(attention, "_SCORES_AT_A_TIME", limit)
+    assert attention._position_blocks(q.shape) == blocks
+    found, pull = run()
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
+        (found, pull(upstream)), (expected, gradients))
+
+
 def test_frame_depends_on_itself_the_first_and_the_previous_alone():
   x = random(0, 1, 2, 6, 5, 4)
 

@@ -134,7 +134,31 @@ def temporal(
   """
   if not isinstance(bias, float):
     bias = rearrange(bias, "n q k -> n 1 q k")
-  return _attend(query, [(key, value)], bias)
+  blocks = _position_blocks(query.shape)
+  if blocks == 1:
+    return _attend(query, [(key, value)], bias)
+  # Block m has positions m, m + blocks, ...: some of every device's own.
+  split = lambda x: rearrange(x, "b n (s m) f d -> m b n s f d", m=blocks)
+  out = jax.lax.map(
+      jax.checkpoint(lambda qkv: _attend(qkv[0], [qkv[1:]], bias)),
+      tuple(map(split, (query, key, value))))
+  return rearrange(out, "m b n s f d -> b n (s m) f d")
+
+
+_SCORES_AT_A_TIME = 2**26
+"""Of a device, in `temporal`: they grow with the square of the frames."""
+
+
+def _position_blocks(shape: Sequence[int]) -> int:
+  """Into how many blocks to divide the positions of `b n s q d`."""
+  batch, heads, positions, frames, _ = shape
+  shards = layout.shards(layout.FRAMES)
+  if positions % shards == 0:  # Else every device has them all.
+    positions //= shards
+  each = batch * heads * frames**2
+  return next(
+      blocks for blocks in range(1, positions + 1) if positions % blocks == 0
+      and positions // blocks * each <= max(_SCORES_AT_A_TIME, each))
 
 
 def _blockwise(query, key, value, sees: Sees, block: int):
