@@ -3,15 +3,17 @@
 #
 #   launch/tpu_vm.sh create NAME
 #   launch/tpu_vm.sh setup NAME                    again after every edit
+#   launch/tpu_vm.sh mount NAME BUCKET             as bucket/ of every checkout
 #   launch/tpu_vm.sh run NAME ENTRY [FLAGS...]     on every worker
 #   launch/tpu_vm.sh fetch NAME REMOTE_DIR LOCAL_DIR
 #   launch/tpu_vm.sh delete NAME
 #
 # ENTRY is tune, sample, evaluate, pretrain or plan. Paths in FLAGS and
 # REMOTE_DIR are relative to the checkout on the VM; REMOTE_DIR is copied
-# into LOCAL_DIR, from worker 0. Environment:
+# into LOCAL_DIR, from worker 0. A slice of several workers (v5litepod-16, ...)
+# wants --multi_host and --workdir=bucket/... of `run`. Environment:
 #
-#   TPU_TYPE   v5litepod-1 (default), v5litepod-4, v6e-4, v5p-8, v4-8, ...
+#   TPU_TYPE   v5litepod-1 (default), v5litepod-16, v6e-4, v5p-8, v4-8, ...
 #   VERSION    runtime version (default: the one for TPU_TYPE)
 #   ZONE, PROJECT   (default: those of gcloud config)
 #   SPOT=1     create a spot VM
@@ -20,6 +22,8 @@
 # With several workers gcloud needs the key in the agent, once:
 #   ssh-add ~/.ssh/google_compute_engine
 # An interrupted `run` ends the connection; the program may stay on the VM.
+# A bucket should have a hierarchical namespace: a checkpoint is complete once
+# its folder is renamed.
 
 set -euo pipefail
 
@@ -115,6 +119,39 @@ setup() {
   tpu_vm ssh "$1" --worker=all --command="$(setup_command)"
 }
 
+# Runs on each worker, in the home directory, after bucket=BUCKET.
+mount_command() {
+  cat <<'END'
+set -e
+if ! command -v gcsfuse >/dev/null; then
+  key=/usr/share/keyrings/cloud.google.asc
+  site=https://packages.cloud.google.com/apt
+  curl -fsS $site/doc/apt-key.gpg | sudo tee $key >/dev/null
+  echo "deb [signed-by=$key] $site gcsfuse-$(lsb_release -cs) main" |
+    sudo tee /etc/apt/sources.list.d/gcsfuse.list >/dev/null
+  # A new VM may still be updating itself.
+  wait=DPkg::Lock::Timeout=300
+  sudo apt-get -o $wait -qq update
+  sudo apt-get -o $wait -qq install gcsfuse
+fi
+mkdir -p tav_jax/bucket
+if ! mountpoint -q tav_jax/bucket; then
+  # What one worker writes the others see at once.
+  gcsfuse --implicit-dirs --metadata-cache-ttl-secs=0 \
+    --metadata-cache-negative-ttl-secs=0 "$bucket" tav_jax/bucket
+fi
+# One worker writes compiled programs, all of them read.
+mkdir -p tav_jax/bucket/xla .cache/tav_jax
+rm -rf .cache/tav_jax/xla
+ln -s "$PWD/tav_jax/bucket/xla" .cache/tav_jax/xla
+END
+}
+
+mount() {
+  tpu_vm ssh "$1" --worker=all \
+    --command="bucket=$(printf %q "${2#gs://}")"$'\n'"$(mount_command)"
+}
+
 run() {
   local name=$1 command="cd tav_jax && exec .venv/bin/python -m tav_jax.$2"
   shift 2
@@ -142,7 +179,7 @@ case $2 in
   '' | -*) usage "'$2' is not a name" ;;
 esac
 case $1/$# in
-  create/2 | setup/2 | delete/2 | fetch/4) ;;
+  create/2 | setup/2 | mount/3 | delete/2 | fetch/4) ;;
   run/[3-9] | run/[1-9][0-9]*)
     case $3 in
       tune | sample | evaluate | pretrain | plan) ;;

@@ -1,19 +1,25 @@
-"""The launch scripts, without a network, a TPU or a real gcloud."""
+"""The launch files, without a network, a TPU or a real gcloud."""
 
+import json
+import math
 import os
 import pathlib
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
 
 import pytest
+import yaml
+
+from tav_jax import cli
 
 ROOT = pathlib.Path(__file__).parents[1]
 TOOLS = (
     "bash", "basename", "cat", "chmod", "cksum", "cp", "dirname", "git", "grep",
-    "gzip", "mkdir", "mktemp", "mv", "paste", "rm", "sed", "tar", "xargs")
+    "gzip", "ln", "mkdir", "mktemp", "mv", "paste", "rm", "sed", "tar", "xargs")
 GCLOUD_TPU_VM = ["gcloud", "compute", "tpus", "tpu-vm"]
 SCRIPTS = ("tpu_vm.sh", "local.sh", "venv.sh")
 PROMPTS = """--config.prompts=('a cat, on snow','it'\\''s "$HOME" `x` \\ é')"""
@@ -132,9 +138,9 @@ def test_script_parses_and_says_its_usage(machine, script):
 
 
 @pytest.mark.parametrize("args", [
-    "create", "create a b", "create --help", "setup", "setup a b", "run a",
-    "run a train", "fetch a b", "fetch a b c d", "delete", "delete a b",
-    "usage a", "ssh a"])
+    "create", "create a b", "create --help", "setup", "setup a b", "mount a",
+    "mount a b c", "run a", "run a train", "fetch a b", "fetch a b c d",
+    "delete", "delete a b", "usage a", "ssh a"])
 def test_wrong_tpu_arguments_exit_2_and_run_nothing(machine, args):
   done = machine.run("tpu_vm.sh", *args.split())
   assert done.returncode == 2
@@ -187,6 +193,25 @@ def test_setup_sends_the_archive_to_every_worker(machine):
   assert ssh[8:] == ["--zone=z-a", "--project=p"]
   assert "launch/venv.sh requirements-tpu.txt" in command_of(ssh)
   subprocess.run(["bash", "-n", "-c", command_of(ssh)], check=True)
+
+
+def test_mount_on_a_pretended_vm(machine):
+  """Once; what every worker compiles is then in the bucket."""
+  [words] = machine.dry("mount", "t", "gs://it", ZONE="z-a")
+  assert words[4:7] == ["ssh", "t", "--worker=all"]
+  assert words[8:] == ["--zone=z-a"]
+
+  machine.program("gcloud", GCLOUD)
+  machine.program("gcsfuse", '#!/bin/bash\necho "$*" >>"$LOG"\n')
+  machine.program("mountpoint", '#!/bin/bash\ngrep -q "$2" "$LOG"\n')
+  cache = machine.vm / cli._CACHE.relative_to(pathlib.Path.home())
+  (cache / "old").mkdir(parents=True)
+  for _ in range(2):
+    done = machine.run("tpu_vm.sh", "mount", "t", "gs://it")
+    assert done.returncode == 0, done.stderr
+    assert cache.resolve() == machine.vm / "tav_jax/bucket/xla"
+  [mounted] = machine.log.read_text().splitlines()
+  assert mounted.endswith(" it tav_jax/bucket")
 
 
 def test_run_goes_to_every_worker_with_its_flags_intact(machine):
@@ -349,3 +374,140 @@ def test_local_installs_cuda_at_the_pinned_version(machine):
   done = machine.run("local.sh", "plan")
   assert done.returncode == 1
   assert "jax==VERSION" in done.stderr
+
+
+# Slices of several hosts.
+
+JOBSET = yaml.safe_load((ROOT / "launch/jobset.yaml").read_text())
+SKY = yaml.safe_load((ROOT / "launch/sky.yaml").read_text())
+JOB = JOBSET["spec"]["replicatedJobs"][0]["template"]["spec"]
+POD = JOB["template"]["spec"]
+CONTAINER = POD["containers"][0]
+TOPOLOGY = POD["nodeSelector"]["cloud.google.com/gke-tpu-topology"]
+CHIPS = math.prod(map(int, TOPOLOGY.split("x")))
+
+# What an entry point makes of its flags, as the only one of several processes.
+READ = """
+import json
+from tav_jax import cli, parallel
+
+def main(config, workdir):
+  parallel.check_frames(parallel.mesh(**config.mesh), config.video.frames)
+  print(json.dumps([
+      str(workdir), cli._MULTI_HOST.value, config.video.path,
+      config.video.caption, config.sampling.prompts]))
+
+cli.run(main)
+"""
+
+
+def make_image(directory: pathlib.Path) -> None:
+  """What the Dockerfile copies, and nothing else."""
+  text = (ROOT / "launch/Dockerfile").read_text()
+  assert "-r requirements-tpu.txt" in text
+  for line in text.splitlines():
+    match line.split():
+      case ["COPY", *names, "./"]:
+        for name in names:
+          (directory / name).symlink_to(ROOT / name)
+      case ["COPY", source, target]:
+        (directory / target).symlink_to(ROOT / source)
+  assert (directory / "requirements-tpu.txt").exists()
+  assert (directory / "requirements.txt").exists()  # The other includes it.
+
+
+def sky_words(machine) -> list[str]:
+  """The arguments that the shell gives to Python."""
+  python = machine.root / ".venv/bin/python"
+  python.parent.mkdir(parents=True)
+  python.write_text("#!/bin/bash\nprintf '%s\\0' \"$@\"\n")
+  python.chmod(0o755)
+  return subprocess.run(
+      ["bash", "-euc", SKY["run"]], cwd=machine.root, check=True, text=True,
+      capture_output=True).stdout.split("\0")[:-1]
+
+
+def test_slices_run_the_same_command_which_fits_them(machine, tmp_path):
+  """Read in the image, with as many devices as the slice has chips."""
+  python, *words = CONTAINER["command"] + CONTAINER["args"]
+  assert python == "python"
+  assert words == sky_words(machine)
+  assert words[:2] == ["-m", "tav_jax.tune"]
+  image = tmp_path / "image"
+  image.mkdir()
+  make_image(image)
+  assert (image / "tav_jax/tune.py").exists()
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+  environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+  done = subprocess.run(
+      [sys.executable, "-c", READ, *words[2:]], cwd=image, check=False,
+      capture_output=True, text=True, env=environment | {
+          "JAX_PLATFORMS": "cpu", "JAX_NUM_PROCESSES": "1",
+          "JAX_PROCESS_ID": "0", "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+          "XLA_FLAGS": f"--xla_force_host_platform_device_count={CHIPS}"})
+  assert done.returncode == 0, done.stderr
+  assert json.loads(done.stdout) == [
+      "/bucket/runs/cat", True, "/bucket/cat.mp4", "a cat is walking",
+      ["a dog is walking"]]
+
+
+def test_jobset_has_a_pod_for_every_host_of_the_slice():
+  assert JOBSET["apiVersion"] == "jobset.x-k8s.io/v1alpha2"
+  hosts, chips = JOB["parallelism"], CONTAINER["resources"]["limits"]
+  assert hosts > 1
+  assert hosts * chips["google.com/tpu"] == CHIPS
+  assert JOB["completions"] == hosts
+  assert JOB["completionMode"] == "Indexed"
+  [rule] = JOB["podFailurePolicy"]["rules"]
+  assert rule["onExitCodes"]["containerName"] == CONTAINER["name"]
+  assert POD["restartPolicy"] == "Never"  # A failure policy wants it.
+
+
+def test_jobset_mounts_the_bucket_where_the_run_and_its_cache_are():
+  [volume], [mounted] = POD["volumes"], CONTAINER["volumeMounts"]
+  assert mounted == {"name": volume["name"], "mountPath": "/bucket"}
+  options = volume["csi"]["volumeAttributes"]["mountOptions"].split(",")
+  assert options == [
+      "implicit-dirs", "metadata-cache:ttl-secs:0",
+      "metadata-cache:negative-ttl-secs:0"]
+  annotations = JOB["template"]["metadata"]["annotations"]
+  assert annotations == {"gke-gcsfuse/volumes": "true"}
+  [variable] = CONTAINER["env"]
+  assert variable == {
+      "name": "JAX_COMPILATION_CACHE_DIR", "value": "/bucket/xla"}
+  # What the command in its comment puts in.
+  text = (ROOT / "launch/jobset.yaml").read_text()
+  assert f"s|{CONTAINER['image']}|" in text
+  assert f"s|{volume['csi']['volumeAttributes']['bucketName']}|" in text
+
+
+def test_sky_asks_for_the_same_slice_with_its_runtime(machine):
+  assert SKY["resources"]["accelerators"] == f"tpu-v5litepod-{CHIPS}"
+  [words] = machine.dry("create", "t", TPU_TYPE=f"v5litepod-{CHIPS}")
+  version = SKY["resources"]["accelerator_args"]["runtime_version"]
+  assert f"--version={version}" in words
+  assert SKY["num_nodes"] == 1
+  assert SKY["file_mounts"] == {
+      "/bucket": {"source": "gs://${BUCKET}", "mode": "MOUNT"}}
+  assert SKY["envs"] == {
+      "BUCKET": None, "JAX_COMPILATION_CACHE_DIR": "/bucket/xla"}
+
+
+def test_sky_sets_up_where_python_is_too_old(machine):
+  machine.python("python3", minor=10)
+  machine.program("uv", UV)
+  done = subprocess.run(
+      ["bash", "-c", SKY["setup"]], cwd=machine.root, check=False, text=True,
+      capture_output=True, env={
+          "PATH": str(machine.bin), "HOME": str(machine.vm),
+          "LOG": str(machine.log)})
+  assert done.returncode == 0, done.stderr
+  assert "requirements-tpu.txt" in machine.log.read_text().splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "jobset.yaml", "sky.yaml"])
+def test_launch_file_fits_in_80_columns(name):
+  lines = (ROOT / "launch" / name).read_text().splitlines()
+  assert max(map(len, lines)) <= 80
