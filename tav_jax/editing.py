@@ -1,4 +1,8 @@
-"""Rendering a tuned model: inversion, edits and a check of reconstruction."""
+"""Rendering tuned models: inversion, edits and a check of reconstruction.
+
+Several videos at a time, each with trainable parameters of its own, over one
+frozen tree; their arrays have a first axis `v`.
+"""
 
 from collections.abc import Callable, Sequence
 import functools
@@ -6,14 +10,20 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Float
 import numpy as np
 
 from tav_jax import parallel
 from tav_jax.data import video
 from tav_jax.errors import InputError
+from tav_jax.models import layout
 from tav_jax.sampling import ddim, guidance
-from tav_jax.types import Params, Video
+from tav_jax.types import Array, Params, Video
 from tav_jax.video_model import network, VideoModel
+
+Videos = Float[Array, "v b f h w c"]
+"""Latents of several videos, b clips of each."""
 
 Progress = Callable[[int], None]
 """Is told the number of denoising steps that were just taken."""
@@ -22,38 +32,44 @@ _STEPS_PER_DISPATCH = 10
 
 
 def invert(
-    model: VideoModel, trainable: Params, latents: Video, num_steps: int,
+    model: VideoModel, trainable: Params, latents: Videos, num_steps: int,
     progress: Progress,
-) -> Video:
-  """The noise of a clip: DDIM inversion with prompt "" and no guidance."""
+) -> Videos:
+  """The noise of clips: DDIM inversion with prompt "" and no guidance."""
   steps = ddim.inversion_steps(model.schedule, num_steps)
   return _run(
-      model, trainable, latents, steps, model.embed([""]), progress=progress)
+      model, trainable, latents, steps, _no_text(model, latents),
+      progress=progress)
 
 
-def noise(start: str, seed: int, shape: Sequence[int]) -> Video:
-  """Unit Gaussian noise `1 f h w c`: "random", or "shared" by all frames."""
+def noise(start: str, seeds: Sequence[int], shape: Sequence[int]) -> Videos:
+  """Unit Gaussian noise of `shape`, `1 f h w c`, for every seed.
+
+  Each frame its own ("random"), or the same for all frames ("shared").
+  """
   one, frames, *frame = shape
   draw = (one, 1 if start == "shared" else frames, *frame)
-  return jnp.broadcast_to(
-      jax.random.normal(jax.random.key(seed), draw), tuple(shape))
+  return np.stack([
+      np.broadcast_to(jax.random.normal(jax.random.key(seed), draw), shape)
+      for seed in seeds])
 
 
 def resample(
-    model: VideoModel, trainable: Params, noise: Video, num_steps: int,
+    model: VideoModel, trainable: Params, noise: Videos, num_steps: int,
     progress: Progress,
-) -> Video:
-  """From inverted noise back to the clip: prompt "", no guidance."""
+) -> Videos:
+  """From inverted noise back to the clips: prompt "", no guidance."""
   steps = ddim.sampling_steps(model.schedule, num_steps)
   return _run(
-      model, trainable, noise, steps, model.embed([""]), progress=progress)
+      model, trainable, noise, steps, _no_text(model, noise),
+      progress=progress)
 
 
 def edit(
     model: VideoModel,
     trainable: Params,
-    noise: Video,
-    prompts: Sequence[str],
+    noise: Videos,
+    prompts: Sequence[Sequence[str]],
     *,
     negative_prompt: str,
     guidance_scale: float,
@@ -61,36 +77,36 @@ def edit(
     batch_size: int,
     progress: Progress,
 ) -> list[np.ndarray]:
-  """A video for each prompt, all from the same noise.
+  """A clip for each prompt of each video, all of a video from the same noise.
 
   Args:
     model: The model.
-    trainable: Its tuned parameters.
-    noise: x_T of one clip, `1 f h w c`, of `invert` or `noise`.
-    prompts: What to render.
+    trainable: Tuned parameters of each video, along the first axis.
+    noise: x_T of each video, `v 1 f h w c`, of `invert` or `noise`.
+    prompts: What to render of each video, as many of each.
     negative_prompt: What guidance moves away from; "" is the usual.
     guidance_scale: Classifier-free guidance; 1 is none.
     num_steps: DDIM steps.
-    batch_size: Prompts rendered at a time.
+    batch_size: Prompts of a video that are rendered at a time.
     progress: Told of every denoising step, `num_steps` a batch.
 
   Returns:
-    uint8 frames `f h w c` for each prompt.
+    Latents `n f h w c` of the n prompts of each video.
   """
   steps = ddim.sampling_steps(model.schedule, num_steps)
-  size = min(batch_size, len(prompts))
+  count = len(prompts[0])
+  size = min(batch_size, count)
   # The last batch is filled up, so that one compiled program serves all.
-  padded = list(prompts) + [prompts[-1]] * (-len(prompts) % size)
-  text = model.embed(padded)
+  padded = [[*few, *few[-1:] * (-count % size)] for few in prompts]
+  text = np.stack([parallel.to_host(model.embed(few)) for few in padded])
   negative = jnp.repeat(model.embed([negative_prompt]), size, axis=0)
-  start = jnp.repeat(noise, size, axis=0)
-  videos = []
-  for i in range(0, len(padded), size):
-    latents = _run(
-        model, trainable, start, steps, text[i:i + size], negative,
-        guidance_scale, progress=progress)
-    videos += list(pixels(model, latents))
-  return videos[:len(prompts)]
+  start = jnp.repeat(noise, size, axis=1)
+  batches = [
+      parallel.to_host(_run(
+          model, trainable, start, steps, text[:, i:i + size], negative,
+          guidance_scale, progress=progress))
+      for i in range(0, text.shape[1], size)]
+  return list(np.concatenate(batches, axis=1)[:, :count])
 
 
 def dispatches(num_prompts: int, batch_size: int) -> int:
@@ -118,6 +134,11 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
   return math.inf if error == 0 else 10 * math.log10(255**2 / error)
 
 
+def _no_text(model: VideoModel, latents: Videos) -> np.ndarray:
+  text = parallel.to_host(model.embed([""]))
+  return np.broadcast_to(text, (len(latents), *text.shape))
+
+
 def _run(
     model, trainable, latents, steps, text, negative=None, scale=1.0, *,
     progress,
@@ -126,7 +147,9 @@ def _run(
   total = len(steps[0])
   # A divisor, so that one compiled program serves all.
   chunk = max(n for n in range(1, _STEPS_PER_DISPATCH + 1) if total % n == 0)
-  where = parallel.video_spec(model.mesh, latents.shape)
+  where = parallel.of_videos(parallel.video_spec(model.mesh, latents.shape[1:]))
+  text = jax.device_put(
+      text, parallel.of_videos(NamedSharding(model.mesh, PartitionSpec())))
   for i in range(0, total, chunk):
     latents = follow(
         model.unet, model.schedule, trainable, model.frozen,
@@ -140,25 +163,29 @@ def _run(
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def follow(
     unet, schedule, trainable, frozen, latents, steps, text, negative, scale):
-  """A run of denoising steps as one program on the device.
+  """A run of denoising steps of some videos as one program on the device.
 
   Args:
     unet: The network.
     schedule: The noise schedule.
-    trainable: Trainable parameters.
+    trainable: Trainable parameters of each video, along the first axis.
     frozen: Frozen parameters.
-    latents: Where to start from, `b f h w c`.
+    latents: Where to start from, `v b f h w c`.
     steps: Timesteps as of `ddim.sampling_steps` or `ddim.inversion_steps`.
-    text: Prompts, `b l e`.
+    text: Prompts, `v b l e`.
     negative: What guidance moves away from, `b l e`; None for no guidance.
     scale: Of the guidance.
 
   Returns:
     The latents after the last step.
   """
-  net = network(unet, trainable, frozen)
-  if negative is None:
-    denoise = guidance.conditional(net, text)
-  else:
-    denoise = guidance.classifier_free(net, text, negative, scale)
-  return ddim.follow(denoise, schedule, latents, *steps)[0]
+
+  def of_one(trainable, latents, text):
+    net = network(unet, trainable, frozen)
+    if negative is None:
+      denoise = guidance.conditional(net, text)
+    else:
+      denoise = guidance.classifier_free(net, text, negative, scale)
+    return ddim.follow(denoise, schedule, latents, *steps)[0]
+
+  return layout.over_videos(of_one, (0, 0, 0))(trainable, latents, text)

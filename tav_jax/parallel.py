@@ -1,8 +1,9 @@
 """The mesh of all devices, and where arrays lie on it.
 
-Axes are `video`, along which clips or training data lie, `frame`, along which
-the frames of a clip lie, and `model`, along which parameters are split and
-frames too: what a device needs of the parameters it gathers when it needs it.
+Axes are `video`, along which videos that are tuned together lie, or training
+data, `frame`, along which the frames of a video lie, and `model`, along which
+parameters are split and frames too: what a device needs of the parameters it
+gathers when it needs it.
 Where activations lie is said in models/layout.py.
 """
 
@@ -87,10 +88,42 @@ def param_specs(mesh: Mesh, params: Any) -> Any:
 
 
 def video_spec(mesh: Mesh, shape: Sequence[int]) -> NamedSharding:
-  """Where videos or latents `b f h w c` lie."""
+  """Where the latents `b f h w c` of a video lie."""
   with jax.set_mesh(mesh):
-    spec = layout.spec(shape, video=0, frames=1)
-  return NamedSharding(mesh, spec)
+    return NamedSharding(mesh, layout.spec(shape, frames=1))
+
+
+def of_videos(sharding: NamedSharding) -> NamedSharding:
+  """Where as many arrays lie as there are videos, along a new first axis."""
+  return NamedSharding(
+      sharding.mesh, PartitionSpec(layout.VIDEO, *sharding.spec))
+
+
+def stack(trees: Sequence[Any], shardings: Any) -> Any:
+  """Global arrays of the videos' host arrays, each device getting its own.
+
+  Args:
+    trees: One of each video; their number is a multiple of the mesh's `video`.
+    shardings: A tree of where one video's arrays would lie.
+  """
+
+  def join(sharding, *arrays):
+    shape = (len(arrays), *arrays[0].shape)
+    return jax.make_array_from_callback(
+        shape, of_videos(sharding), lambda index: np.stack(
+            [np.asarray(x)[index[1:]] for x in arrays[index[0]]]))
+
+  return jax.tree.map(join, shardings, *trees)
+
+
+def pick(stacked: Any, i: int, shardings: Any) -> Any:
+  """One video's tree of what `stack` has made of several."""
+  return jax.device_put(_at(stacked, i), shardings)
+
+
+@jax.jit
+def _at(stacked, i):
+  return jax.tree.map(lambda x: x[i], stacked)
 
 
 def put(tree: Any, shardings: Any) -> Any:

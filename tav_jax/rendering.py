@@ -1,11 +1,14 @@
-"""One round of samples: inversion, reconstruction check, edits, files."""
+"""Rounds of samples: inversion, reconstruction check, edits, files."""
 
+from collections.abc import Sequence
 import json
 import logging
 import pathlib
-import time
+from typing import NamedTuple
 
+import jax
 from ml_collections import ConfigDict
+import numpy as np
 import tqdm
 
 from tav_jax import editing, parallel, results
@@ -17,64 +20,106 @@ from tav_jax.video_model import VideoModel
 log = logging.getLogger(__name__)
 
 
-def render(
-    model: VideoModel,
-    trainable: Params,
-    clip: Clip,
-    latents: Video,
-    settings: ConfigDict,
-    directory: pathlib.Path,
-) -> list[sheet.Labelled]:
-  """Renders the prompts of `settings` and writes them all to `directory`.
+class Order(NamedTuple):
+  """What to render of a video.
 
-  With `start="inversion"` it also measures where quality is lost: source ->
-  autoencoder round trip -> inversion and back without guidance.
-
-  Args:
-    model: The model.
-    trainable: Its tuned parameters.
+  Attributes:
     clip: The source video.
     latents: Its latents, `1 f h w c`.
     settings: The config's `sampling` section.
-    directory: Where to write; must not exist.
-
-  Returns:
-    What was rendered, labelled by prompt.
   """
-  started = time.monotonic()
+
+  clip: Clip
+  latents: Video
+  settings: ConfigDict
+
+
+class Sampled(NamedTuple):
+  """What was sampled of a video, before it is decoded.
+
+  Attributes:
+    back: Latents after inversion and back, `1 f h w c`; None without inversion.
+    edits: Latents of each prompt, `n f h w c`.
+  """
+
+  back: Video | None
+  edits: Video
+
+
+def sample(
+    model: VideoModel, trainable: Params, orders: Sequence[Order]
+) -> list[Sampled]:
+  """Samples the prompts of some videos, all in step.
+
+  Args:
+    model: The model.
+    trainable: Tuned parameters along a first axis, which may be longer than
+      the orders, to fill up a mesh.
+    orders: One of each video; their settings are alike but for seeds and texts.
+  """
+  lanes = len(jax.tree.leaves(trainable)[0])
+  filled = [*orders, *orders[-1:] * (lanes - len(orders))]
+  settings = orders[0].settings
   inverted = settings.start == "inversion"
   batches = editing.dispatches(len(settings.prompts), settings.batch_size)
   total = settings.steps * (batches + (2 if inverted else 0))
   with tqdm.tqdm(
       total=total, desc="sampling", unit="step", leave=False,
       dynamic_ncols=True) as bar:
-    checks = []
+    back = [None] * lanes
     if inverted:
       noise = editing.invert(
-          model, trainable, latents, settings.steps, bar.update)
-      back = editing.resample(
-          model, trainable, noise, settings.steps, bar.update)
-      checks = [("autoencoder round trip", latents),
-                ("inversion and back, no guidance", back)]
+          model, trainable, np.stack([order.latents for order in filled]),
+          settings.steps, bar.update)
+      back = parallel.to_host(editing.resample(
+          model, trainable, noise, settings.steps, bar.update))
     else:
-      noise = editing.noise(settings.start, settings.seed, latents.shape)
+      noise = editing.noise(
+          settings.start, [order.settings.seed for order in filled],
+          orders[0].latents.shape)
     edits = editing.edit(
-        model, trainable, noise, settings.prompts,
+        model, trainable, noise, [order.settings.prompts for order in filled],
         negative_prompt=settings.negative_prompt,
         guidance_scale=settings.guidance, num_steps=settings.steps,
         batch_size=settings.batch_size, progress=bar.update)
+  return list(map(Sampled, back, edits))[:len(orders)]
+
+
+def write(
+    model: VideoModel, order: Order, sampled: Sampled, directory: pathlib.Path
+) -> list[sheet.Labelled]:
+  """Decodes what was sampled of a video and writes it all to `directory`.
+
+  After inversion it also measures where quality is lost: source -> autoencoder
+  round trip -> inversion and back without guidance.
+
+  Args:
+    model: The model.
+    order: What was to be rendered.
+    sampled: What `sample` made of it.
+    directory: Where to write; must not exist.
+
+  Returns:
+    What was rendered, labelled by prompt.
+
+  Raises:
+    InputError: If the samples are not finite.
+  """
+  clip, latents, settings = order
+  checks = [] if sampled.back is None else [
+      ("autoencoder round trip", latents),
+      ("inversion and back, no guidance", sampled.back)]
   checks = [(label, editing.pixels(model, x)[0]) for label, x in checks]
   psnr = {label: editing.psnr(clip.frames, x) for label, x in checks}
-  named = list(zip(settings.prompts, edits, strict=True))
+  named = list(zip(
+      settings.prompts, editing.pixels(model, sampled.edits), strict=True))
   if parallel.is_first():
     results.write(
         directory, [("source", clip.frames), *checks, *named], clip.fps,
         json.loads(settings.to_json_best_effort()) | {
             "psnr_db": {k: round(v, 2) for k, v in psnr.items()}})
   parallel.wait()
-  for label, value in psnr.items():
-    log.info("%s: PSNR %.1f dB", label, value)
   log.info(
-      "%d videos in %s (%.0f s)", len(named), directory,
-      time.monotonic() - started)
+      "%d videos in %s%s", len(named), directory,
+      "".join(f"; {k}: PSNR {v:.1f} dB" for k, v in psnr.items()))
   return named

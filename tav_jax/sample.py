@@ -12,7 +12,7 @@ import pathlib
 import jax
 from ml_collections import ConfigDict
 
-from tav_jax import cli, rendering, session
+from tav_jax import cli, parallel, rendering, session
 from tav_jax import workdir as workdirs
 from tav_jax.training.checkpoint import Checkpoints
 
@@ -22,16 +22,25 @@ log = logging.getLogger("tav_jax.sample")  # Not "__main__".
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Samples into a new directory under `workdir`/samples."""
   workdirs.check_for_sampling(workdir, config)
-  begun = session.start(config)
+  clip = session.read(config)
+  model = session.load(config)
+  _, optimizer = session.optimizer(config)
   checkpoints = Checkpoints(
       workdir / "checkpoints", config.run.keep_checkpoints)
-  state = checkpoints.restore(begun.initial_state(config.seed))
-  log.info("parameters of step %d", state.step)
-  with jax.set_mesh(begun.model.mesh):
-    rendering.render(
-        begun.model, state.trainable, begun.clip, begun.batch.mean,
-        config.sampling, workdirs.new_samples(workdir, int(state.step)))
+  state = checkpoints.restore(
+      session.initial_state(model, optimizer, config.seed))
   checkpoints.close()
+  log.info("parameters of step %d", state.step)
+  latents = session.encode(model, config, clip)
+  with jax.set_mesh(model.mesh):
+    # One video fills all lanes of the mesh.
+    trainable = parallel.stack(
+        [state.trainable] * model.mesh.shape["video"],
+        parallel.param_specs(model.mesh, state.trainable))
+    order = rendering.Order(clip, latents.mean, config.sampling)
+    sampled, = rendering.sample(model, trainable, [order])
+    rendering.write(
+        model, order, sampled, workdirs.new_samples(workdir, int(state.step)))
 
 
 if __name__ == "__main__":

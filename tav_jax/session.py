@@ -1,7 +1,6 @@
-"""What tuning and sampling both start from: video, model, latents, optim."""
+"""What tuning and sampling both start from: clips, the model, an optimizer."""
 
 import logging
-from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
@@ -14,58 +13,61 @@ from tav_jax.training import optim, step
 log = logging.getLogger(__name__)
 
 
-class Session(NamedTuple):
-  """A config, loaded.
+def read(config: ConfigDict) -> video.Clip:
+  """The clip of a config, which is checked.
 
-  Attributes:
-    model: The network and its frozen parts.
-    clip: The source video.
-    batch: Its latents and its caption's embeddings.
-    learning_rate: Rate by step.
-    optimizer: Optimizer of the trainable tree.
+  Raises:
+    InputError: If a value will not do, or the video cannot be read.
   """
-
-  model: video_model.VideoModel
-  clip: video.Clip
-  batch: step.Latents
-  learning_rate: optax.Schedule
-  optimizer: optax.GradientTransformation
-
-  def initial_state(self, seed: int) -> step.State:
-    """The state before the first step."""
-    state = step.init(self.model.trainable, self.optimizer, seed)
-    return parallel.put(
-        state, parallel.param_specs(self.model.mesh, state))
+  settings.check(config)
+  source = dict(config.video)
+  del source["caption"]
+  return video.read(**source)
 
 
-def start(config: ConfigDict) -> Session:
-  """Reads the video, loads the model, encodes.
+def load(config: ConfigDict) -> video_model.VideoModel:
+  """The model of a config, on the config's mesh.
 
   Raises:
     InputError: If anything in the config will not do.
   """
-  settings.check(config)
-  source = dict(config.video)
-  caption = source.pop("caption")
-  clip = video.read(**source)
   mesh = parallel.mesh(**config.mesh)
-  parallel.check_frames(mesh, source["frames"])
+  parallel.check_frames(mesh, config.video.frames)
   model = video_model.load(mesh=mesh, **config.model)
   settings.check_for_model(config, model.vae.config, model.schedule)
+  return model
 
-  with jax.set_mesh(mesh):
-    moments = model.vae.encode(video.to_model(clip.frames)[None])
-  mean, std = (
-      jax.device_put(x, parallel.video_spec(mesh, x.shape)) for x in moments)
-  batch = step.Latents(mean, std, model.embed([caption]))
+
+def encode(
+    model: video_model.VideoModel, config: ConfigDict, clip: video.Clip
+) -> step.Latents:
+  """A clip's latents and its caption's embeddings, on the host."""
+  with jax.set_mesh(model.mesh):
+    mean, std = model.vae.encode(video.to_model(clip.frames)[None])
+  source = config.video
   log.info(
-      "%s: %d frames of %dx%d, latents %s", source["path"], source["frames"],
-      source["width"], source["height"], "x".join(map(str, mean.shape)))
+      "%s: %d frames of %dx%d, latents %s", source.path, source.frames,
+      source.width, source.height, "x".join(map(str, mean.shape)))
+  return step.Latents(*map(
+      parallel.to_host, (mean, std, model.embed([source.caption]))))
 
+
+def optimizer(
+    config: ConfigDict
+) -> tuple[optax.Schedule, optax.GradientTransformation]:
+  """Learning rate by step, and the optimizer."""
   chosen = dict(config.optimizer)
   for name in ("accumulate", "steps_per_dispatch"):
     chosen.pop(name)
   rate = optim.learning_rate(
       chosen.pop("schedule"), chosen.pop("learning_rate"),
       chosen.pop("warmup_steps"), chosen.pop("steps"))
-  return Session(model, clip, batch, rate, optim.adamw(rate, **chosen))
+  return rate, optim.adamw(rate, **chosen)
+
+
+def initial_state(
+    model: video_model.VideoModel, optimizer: optax.GradientTransformation,
+    seed: int,
+) -> step.State:
+  """The state before the first step, on the host."""
+  return jax.device_get(step.init(model.trainable, optimizer, seed))

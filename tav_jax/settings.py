@@ -4,6 +4,7 @@ from collections.abc import Iterable
 import functools
 import math
 import operator
+import re
 
 from ml_collections import ConfigDict
 
@@ -72,6 +73,20 @@ def check_for_model(
     raise InputError(
         f"sampling.steps={config.sampling.steps}: expected 1 to "
         f"{schedule.num_train_steps}, the model's timesteps")
+
+
+def shard(which: str) -> tuple[int, int]:
+  """Part i of n of "i/n".
+
+  Raises:
+    InputError: If it is not such a fraction, with i from 0 to n-1.
+  """
+  match = re.fullmatch(r"(\d+)/(\d+)", which)
+  i, n = map(int, match.groups()) if match else (0, 0)
+  if not 0 <= i < n:
+    raise InputError(
+        f"shard={which!r}: expected i/n with i from 0 to n-1, such as 0/8")
+  return i, n
 
 
 _OF_TASKS = {

@@ -446,7 +446,8 @@ def spoil_checkpoints(root):
 
 def write_workdirs(root):
   config = runpy.run_path("config.py")["get_config"]()
-  state = session.start(config).initial_state(config.seed)
+  state = session.initial_state(
+      session.load(config), session.optimizer(config)[1], config.seed)
 
   def write(workdir, *states):
     workdir.mkdir()

@@ -54,13 +54,22 @@ FROZEN = {"y": jnp.array([1.0, 2.0, 3.0])}
 BATCH = jnp.array([1.0, 1.0, 1.0])
 
 
+def as_many(*trees):
+  return jax.tree.map(lambda *x: jnp.stack(x), *trees)
+
+
+def only(trees):
+  return jax.tree.map(lambda x: x[0], trees)
+
+
 def run(state, optimizer, n, accumulate=1):
   steps = step.make_steps(step.make_step(quadratic, optimizer, accumulate))
-  return steps(state, FROZEN, BATCH, n)
+  state, metrics = steps(as_many(state), FROZEN, BATCH[None], n)
+  return only(state), jax.tree.map(lambda x: x[:, 0], metrics)
 
 
-def start(optimizer):
-  return step.init({"x": jnp.zeros(3)}, optimizer, seed=1)
+def start(optimizer, seed=1):
+  return step.init({"x": jnp.zeros(3)}, optimizer, seed)
 
 
 def test_dispatches_of_any_length_are_the_same_run():
@@ -76,10 +85,27 @@ def test_dispatches_of_any_length_are_the_same_run():
 def test_one_compile_per_length():
   optimizer = optim.adamw(0.1)
   steps = step.make_steps(step.make_step(quadratic, optimizer))
-  state = start(optimizer)
+  state = as_many(start(optimizer))
   for n in (3, 3, 2, 3):
-    state, _ = steps(state, FROZEN, BATCH, n)
+    state, _ = steps(state, FROZEN, BATCH[None], n)
   assert steps._cache_size() == 2
+
+
+def test_videos_of_one_program_do_not_know_of_each_other():
+  optimizer = optim.adamw(0.1)
+  starts, batches = [start(optimizer, seed) for seed in (1, 2)], [BATCH, -BATCH]
+  alone = [
+      step.make_steps(step.make_step(quadratic, optimizer))(
+          as_many(start(optimizer, seed)), FROZEN, batch[None], 3)
+      for seed, batch in ((1, BATCH), (2, -BATCH))]
+  steps = step.make_steps(step.make_step(quadratic, optimizer))
+  states, metrics = steps(as_many(*starts), FROZEN, as_many(*batches), 3)
+  assert metrics["loss"].shape == (3, 2)
+  for i, (state, losses) in enumerate(alone):
+    np.testing.assert_allclose(
+        metrics["loss"][:, i], losses["loss"][:, 0], rtol=1e-6)
+    np.testing.assert_allclose(
+        states.trainable["x"][i], state.trainable["x"][0], rtol=1e-6)
 
 
 def test_accumulated_gradient_is_the_mean_over_draws():
@@ -105,9 +131,12 @@ def test_checkpoint_round_trip(tmp_path):
   assert checkpoints.latest == 4 and not (tmp_path / "c" / "3").exists()
   restored = checkpoints.restore(start(optimizer))
   assert jax.tree.structure(restored) == jax.tree.structure(state)
-  for a, b in zip(*map(jax.tree.leaves, (restored, state)), strict=True):
-    assert a.dtype == b.dtype
-    np.testing.assert_array_equal(a, b)
+  on_host = checkpoints.restore(jax.device_get(start(optimizer)), 4)
+  assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(on_host))
+  for copy in (restored, on_host):
+    for a, b in zip(*map(jax.tree.leaves, (copy, state)), strict=True):
+      assert a.dtype == b.dtype
+      np.testing.assert_array_equal(a, b)
   checkpoints.close()
 
 
@@ -131,15 +160,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
   checkpoints = Checkpoints(tmp_path / "c")
 
   def take_steps(state, n):
-    batch = BATCH if state.step < 4 else BATCH * np.nan
-    return steps(state, FROZEN, batch, n)
+    batch = BATCH if state.step[0] < 4 else BATCH * np.nan
+    return steps(state, FROZEN, batch[None], n)
+
+  def record(at, taken, seconds):
+    loop.check_finite(taken["loss"][:, 0], at, checkpoints)
 
   sampled = []
   with pytest.raises(InputError, match=r"nan at step 5; .* step 4 is kept"):
     loop.run(
-        take_steps, start(optimizer), steps=8, steps_per_dispatch=3,
-        checkpoint_every=2, sample_every=4, checkpoints=checkpoints,
-        metrics=Metrics(tmp_path, 0), learning_rate=lambda _: 0.1,
-        sample=lambda state: sampled.append(int(state.step)))
+        take_steps, as_many(start(optimizer)), start=0, steps=8,
+        steps_per_dispatch=3, checkpoint_every=2, sample_every=4,
+        record=record, save=lambda state, at: checkpoints.save(only(state)),
+        sample=lambda state, at: sampled.append(at))
   assert checkpoints.latest == 4 and sampled == [4]
   checkpoints.close()

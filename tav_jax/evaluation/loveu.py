@@ -17,7 +17,6 @@ from collections.abc import Sequence
 import csv
 import logging
 import pathlib
-import re
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -112,16 +111,8 @@ def _find(root: pathlib.Path, name: str) -> tuple[str, pathlib.Path]:
 
 
 def shard(edits: Sequence[Edit], which: str) -> Sequence[Edit]:
-  """Part i of n, from 0, of about equal size; "0/1" is all.
-
-  Raises:
-    InputError: If `which` is not such a fraction.
-  """
-  match = re.fullmatch(r"(\d+)/(\d+)", which)
-  i, n = map(int, match.groups()) if match else (0, 0)
-  if not 0 <= i < n:
-    raise InputError(
-        f"shard={which!r}: expected i/n with i from 0 to n-1, such as 0/8")
+  """Part i of n, from 0, of about equal size; "0/1" is all."""
+  i, n = settings.shard(which)
   return edits[len(edits) * i // n:len(edits) * (i + 1) // n]
 
 

@@ -79,9 +79,8 @@ def attend(
   plain = kernel == "blockwise" and visible == "own"
   if layout.mesh() is None or plain:
     return compute(query, key, value, VISIBLE[visible](frames), block)
-  here = layout.spec(query.shape, video=0, frames=2)
-  there = layout.spec(
-      key.shape, video=0, **({"frames": 2} if here[2] else {}))
+  here = layout.spec(query.shape, frames=2)
+  there = layout.spec(key.shape, frames=2)
 
   def on_each_device(query, key, value):
     if not there[2]:

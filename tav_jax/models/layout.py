@@ -1,11 +1,13 @@
 """Where activations lie on the mesh that `jax.set_mesh` has set, if any.
 
 Frames lie along the axes `frame` and `model`: parameters that are split along
-`model` are gathered where they are used, each device for its own frames. Clips
-lie along `video`.
+`model` are gathered where they are used, each device for its own frames. Along
+`video` lie whole videos, which know nothing of each other: what is written for
+one is mapped over them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+import functools
 
 import jax
 from jax.sharding import AbstractMesh, PartitionSpec
@@ -30,24 +32,33 @@ def shards(axes: str | Sequence[str]) -> int:
   return count
 
 
-def spec(shape: Sequence[int], **axes: int) -> PartitionSpec:
-  """Which axes of an array lie along `VIDEO` and `FRAMES`.
-
-  Args:
-    shape: The array's.
-    **axes: Positions of `video` and `frames`; left whole if they do not divide
-      evenly.
-  """
+def spec(shape: Sequence[int], *, frames: int) -> PartitionSpec:
+  """The array's axis `frames` lies along `FRAMES`, if it divides evenly."""
   places = [None] * len(shape)
-  for name, where in axes.items():
-    along = VIDEO if name == "video" else FRAMES
-    if shape[where] % shards(along) == 0:
-      places[where] = along
+  if shape[frames] % shards(FRAMES) == 0:
+    places[frames] = FRAMES
   return PartitionSpec(*places)
 
 
-def constrain(x: jax.Array, **axes: int) -> jax.Array:
-  """The same array, with these axes along the mesh; see `spec`."""
+def constrain(x: jax.Array, *, frames: int) -> jax.Array:
+  """The same array, with this axis along the mesh; see `spec`."""
   if mesh() is None:
     return x
-  return jax.lax.with_sharding_constraint(x, spec(x.shape, **axes))
+  return jax.lax.with_sharding_constraint(x, spec(x.shape, frames=frames))
+
+
+def over_videos(f: Callable, in_axes: Sequence[int | None]) -> Callable:
+  """What `f` does for one video, for many along the first axis.
+
+  Args:
+    f: A function of arrays.
+    in_axes: As of `jax.vmap`: 0 for what each video has its own of, None for
+      what they share.
+  """
+
+  @functools.wraps(f)
+  def mapped(*args):
+    along = VIDEO if mesh() is not None else None
+    return jax.vmap(f, in_axes, spmd_axis_name=along)(*args)
+
+  return mapped

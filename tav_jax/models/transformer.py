@@ -90,7 +90,7 @@ class TemporalAttention(nn.Module):
   def __call__(self, x: Hidden) -> Hidden:
     x = rearrange(x, "b f s c -> b s f c")  # Frames are the positions here.
     # On a mesh each device takes all frames of some places.
-    x = layout.constrain(x, video=0, frames=1)
+    x = layout.constrain(x, frames=1)
     q, k, v = _project_qkv(
         x, x, self.heads, self.compute.dtype, kernel_init=_TORCH_LINEAR)
     y = _merge_heads(attention.temporal(q, k, v, self._bias(x.shape[2])))
@@ -98,7 +98,7 @@ class TemporalAttention(nn.Module):
         y, x.shape[-1], self.compute.dtype,
         kernel_init=nn.initializers.zeros_init())
     return layout.constrain(
-        rearrange(y, "b s f c -> b f s c"), video=0, frames=1)
+        rearrange(y, "b s f c -> b f s c"), frames=1)
 
   def _bias(self, frames: int) -> Float[Array, "n q k"] | float:
     """Eq. (1), and the mask."""

@@ -10,6 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from tav_jax import editing, parallel, pretrained, settings, video_model
+from tav_jax.models import layout
 from tav_jax.pretrained import parts
 from tav_jax.training import optim, step
 
@@ -60,27 +61,32 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
   trainable, frozen = optim.split(shapes.unet_params, model.trainable)
 
   everywhere = NamedSharding(mesh, PartitionSpec())
+  array = lambda *shape, at=everywhere, dtype=jnp.float32: (
+      jax.ShapeDtypeStruct(shape, dtype, sharding=at))
+  # One video on each place of the axis of that name.
+  each = lambda x: array(
+      mesh.shape["video"], *x.shape, at=parallel.of_videos(x.sharding),
+      dtype=x.dtype)
 
   def place(tree: Any, dtype=None) -> Any:
     return jax.tree.map(
-        lambda x, sharding: jax.ShapeDtypeStruct(
-            x.shape, dtype or x.dtype, sharding=sharding),
+        lambda x, sharding: array(
+            *x.shape, at=sharding, dtype=dtype or x.dtype),
         tree, parallel.param_specs(mesh, tree))
 
-  array = lambda *shape, at=everywhere, dtype=jnp.float32: (
-      jax.ShapeDtypeStruct(shape, dtype, sharding=at))
   optimizer = optim.adamw(1e-4)
-  state = place(jax.eval_shape(
-      lambda tree: step.init(tree, optimizer, 0), trainable))
-  trainable, frozen = state.trainable, place(frozen, how.dtype)
+  state = jax.tree.map(each, place(jax.eval_shape(
+      lambda tree: step.init(tree, optimizer, 0), trainable)))
+  frozen = place(frozen, how.dtype)
   factor, depth = shapes.vae_config.factor, unet.in_channels
   video = (config.video.frames, config.video.height, config.video.width)
 
   def latents(b):
     shape = (b, video[0], video[1] // factor, video[2] // factor, depth)
-    return array(*shape, at=parallel.video_spec(mesh, shape))
+    return each(array(*shape, at=parallel.video_spec(mesh, shape)))
 
-  text = lambda b: array(b, shapes.text_config.positions, unet.text_width)
+  no_text = lambda b: array(b, shapes.text_config.positions, unet.text_width)
+  text = lambda b: each(no_text(b))
   timesteps = (array(1, dtype=jnp.int32),) * 3
 
   tune = step.make_step(
@@ -91,7 +97,7 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
   batches = editing.dispatches(len(sampling.prompts), sampling.batch_size)
   inverted = sampling.start == "inversion"
   follow = lambda b, *guidance: (
-      unet, shapes.schedule, trainable, frozen, latents(b),
+      unet, shapes.schedule, state.trainable, frozen, latents(b),
       timesteps, text(b), *guidance)
   vae = lambda method, *shape: (
       dataclasses.replace(shapes.vae_config, dtype=how.dtype), method,
@@ -103,7 +109,8 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
   dispatches = -(-video[0] // at_a_time)
   programs = [
       Program(
-          "tuning step", jax.jit(tune, donate_argnums=0),
+          "tuning step",
+          jax.jit(layout.over_videos(tune, (0, None, 0)), donate_argnums=0),
           (state, frozen, step.Latents(latents(1), latents(1), text(1))),
           config.optimizer.steps),
       Program(
@@ -111,14 +118,14 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
           2 * sampling.steps if inverted else 0),  # There and back.
       Program(
           f"sampling step, {batch} prompt{'s' * (batch > 1)}", editing.follow,
-          (*follow(batch), text(batch), sampling.guidance),
+          (*follow(batch), no_text(batch), sampling.guidance),
           sampling.steps * batches),
       Program(
           f"encoding {at_a_time} frames", parts.apply_vae,
           vae("encode", at_a_time, *video[1:], 3), dispatches),
       Program(
           f"decoding {at_a_time} frames", parts.apply_vae,
-          vae("decode", at_a_time, *latents(1).shape[2:]),
+          vae("decode", at_a_time, *latents(1).shape[3:]),
           dispatches * (len(sampling.prompts) + 2 * inverted)),
   ]
   return [program for program in programs if program.times]

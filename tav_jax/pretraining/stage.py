@@ -114,8 +114,11 @@ def train(
       taken.append(values)
     return state, {k: [float(x[k]) for x in taken] for k in taken[0]}
 
-  def sample(state):
-    at = int(state.step)
+  def record(at, taken, seconds):
+    loop.check_finite(taken["loss"], at, checkpoints)
+    loop.log(metrics, rate, at, taken, seconds)
+
+  def sample(state, at):
     pictures = workdirs.samples(directory, at)
     pictures.mkdir(parents=True, exist_ok=True)
     look(Look(
@@ -126,12 +129,12 @@ def train(
   due = begun and (begun % run.look_every == 0 or begun == run.steps)
   if due and not (
       looked.exists() and looked.read_text() == f"{begun}\n"):
-    sample(state)  # The run was killed before it came to that.
+    sample(state, begun)  # The run was killed before it came to that.
   state = loop.run(
-      take_steps, state, name=name, steps=run.steps,
+      take_steps, state, name=name, start=begun, steps=run.steps,
       steps_per_dispatch=run.steps_per_dispatch,
       checkpoint_every=run.checkpoint_every, sample_every=run.look_every,
-      checkpoints=checkpoints, metrics=metrics, learning_rate=rate,
+      record=record, save=lambda state, _: checkpoints.save(state),
       sample=sample)
   metrics.close()
   checkpoints.close()

@@ -8,6 +8,7 @@ import os
 import pathlib
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from tav_jax.errors import InputError
@@ -35,25 +36,46 @@ class Checkpoints:
     """Steps taken at the last checkpoint."""
     return self._manager.latest_step()
 
-  def save(self, state: State) -> None:
-    """Writes the state under the number of steps it has taken."""
-    self._manager.save(
-        int(state.step), args=ocp.args.StandardSave(state._asdict()))
+  def has(self, step: int | None) -> bool:
+    """Whether a run could go on at a step; None is before the first.
 
-  def restore(self, like: State) -> State:
-    """The last state, with the shapes, types and placement of `like`.
+    Runs that are saved one after the other differ by one checkpoint, at most.
+    """
+    steps = self._manager.all_steps()
+    return len(steps) < 2 if step is None else step in steps
+
+  def save(self, state: State) -> None:
+    """Writes the state under the number of steps it has taken.
+
+    Unless it is there: a run of several videos goes on where the last of them
+    was saved, and gives what the others have.
+    """
+    if int(state.step) not in self._manager.all_steps():
+      self._manager.save(
+          int(state.step), args=ocp.args.StandardSave(state._asdict()),
+          force=True)  # Even if a later one is there.
+
+  def restore(self, like: State, step: int | None = None) -> State:
+    """A state, with the shapes, types and placement of `like`.
+
+    Args:
+      like: Arrays of the devices, or numpy arrays for the host.
+      step: Steps taken; by default at the last checkpoint.
 
     Raises:
       InputError: If it does not fit `like` or cannot be read.
     """
-    abstract = jax.tree.map(ocp.tree.to_shape_dtype_struct, like._asdict())
+    step = self.latest if step is None else step
+    abstract = jax.tree.map(
+        lambda x: x if isinstance(x, np.ndarray)
+        else ocp.tree.to_shape_dtype_struct(x), like._asdict())
     try:
       restored = self._manager.restore(
-          self.latest, args=ocp.args.StandardRestore(abstract))
+          step, args=ocp.args.StandardRestore(abstract))
     except Exception as error:  # orbax raises bare ones for damaged files.
       reason = str(error).strip().splitlines()[0][:120]
       raise InputError(
-          f"checkpoint {self._directory}/{self.latest} cannot be restored "
+          f"checkpoint {self._directory}/{step} cannot be restored "
           f"({reason}); delete that directory to resume from an earlier one, "
           "or use another --workdir") from error
     return State(**restored)

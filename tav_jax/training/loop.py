@@ -3,6 +3,7 @@
 from collections.abc import Callable
 import math
 import time
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -17,14 +18,14 @@ def run(
     take_steps: Callable,
     state: State,
     *,
+    start: int,
     steps: int,
     steps_per_dispatch: int,
     checkpoint_every: int,
     sample_every: int,
-    checkpoints: Checkpoints,
-    metrics: Metrics,
-    learning_rate: Callable[[int], float],
-    sample: Callable[[State], None],
+    record: Callable[[int, dict[str, np.ndarray], float], None],
+    save: Callable[[State, int], None],
+    sample: Callable[[State, int], None],
     name: str = "tuning",
 ) -> State:
   """Trains to `steps` and returns the last state.
@@ -35,20 +36,18 @@ def run(
   Args:
     take_steps: `(state, n) -> (state, metrics of n steps)`.
     state: Where to start from.
+    start: Steps it has taken.
     steps: Where to end.
     steps_per_dispatch: Steps the device takes between two looks at them.
     checkpoint_every: Steps between checkpoints; the last step has one too.
     sample_every: Steps between calls of `sample`; the last step has one too.
-    checkpoints: Where to save.
-    metrics: Where to log.
-    learning_rate: Rate of the update after a number of steps.
+    record: Gets the steps taken before a dispatch, its metrics and its
+      seconds. What it raises ends the run before anything is saved.
+    save: Saves a state after so many steps.
     sample: Renders samples of a state that has been saved.
     name: What the progress bar says is going on.
-
-  Raises:
-    InputError: If the loss is no longer finite. The last checkpoint stays.
   """
-  step = int(state.step)
+  step = start
   with tqdm.tqdm(
       total=steps, initial=step, desc=name, unit="step",
       dynamic_ncols=True) as bar:
@@ -59,27 +58,36 @@ def run(
       started = time.monotonic()
       state, taken = take_steps(state, n)
       taken = {name: np.asarray(values) for name, values in taken.items()}
-      seconds = time.monotonic() - started
-      _check_finite(taken["loss"], step, checkpoints)
-      for i in range(n):
-        metrics.scalars(
-            step + i + 1,
-            {name: float(values[i]) for name, values in taken.items()}
-            | {"learning_rate": float(learning_rate(step + i)),
-               "steps_per_second": n / seconds})
+      record(step, taken, time.monotonic() - started)
       step += n
-      bar.set_postfix(loss=f"{np.mean(taken['loss']):.4f}", refresh=False)
+      bar.set_postfix(loss=f"{np.nanmean(taken['loss']):.4f}", refresh=False)
       bar.update(n)
       last = step == steps
       sampling = last or step % sample_every == 0
       if sampling or step % checkpoint_every == 0:
-        checkpoints.save(state)
+        save(state, step)
       if sampling:
-        sample(state)
+        sample(state, step)
   return state
 
 
-def _check_finite(losses, step: int, checkpoints: Checkpoints) -> None:
+def log(
+    metrics: Metrics, learning_rate: Callable[[int], float], step: int,
+    taken: dict[str, np.ndarray], seconds: float,
+) -> None:
+  """Logs what a dispatch after `step` steps gave, each `n` long."""
+  n = len(taken["loss"])
+  for i in range(n):
+    metrics.scalars(
+        step + i + 1, {name: float(values[i]) for name, values in taken.items()}
+        | {"learning_rate": float(learning_rate(step + i)),
+           "steps_per_second": n / seconds})
+
+
+def check_finite(
+    losses: Any, step: int, checkpoints: Checkpoints
+) -> None:
+  """Raises an InputError unless the losses after `step` steps are finite."""
   for i, loss in enumerate(losses):
     if not math.isfinite(loss):
       saved = checkpoints.latest

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from tav_jax.models import layout
 from tav_jax.types import Params, TextEmbeds, Timesteps, Video
 
 Loss = Callable[[Params, Params, Any, jax.Array], jax.Array]
@@ -126,13 +127,15 @@ def make_step(loss: Loss, optimizer, accumulate: int = 1):
 
 
 def make_steps(step):
-  """Jitted `(state, frozen, batch, n) -> (state, metrics of each of n steps)`.
+  """Jitted `(states, frozen, batches, n) -> (states, metrics `n v`)`.
 
-  All n steps are one program on the device. The state's memory is reused.
+  The states and batches of v videos lie along a first axis. All n steps of all
+  of them are one program on the device. The states' memory is reused.
   """
 
-  def steps(state, frozen, batch, n):
+  def steps(states, frozen, batches, n):
+    each = layout.over_videos(step, (0, None, 0))
     return jax.lax.scan(
-        lambda state, _: step(state, frozen, batch), state, length=n)
+        lambda states, _: each(states, frozen, batches), states, length=n)
 
-  return jax.jit(steps, static_argnames="n", donate_argnames="state")
+  return jax.jit(steps, static_argnames="n", donate_argnames="states")

@@ -1,0 +1,139 @@
+"""Lists of videos to tune: a row of a CSV file or a line of JSON each.
+
+  video,caption,prompts,video.stride
+  cat.mp4,a cat is walking,a dog is walking | a robot is walking,4
+
+  {"video": "cat.mp4", "caption": "a cat is walking", "prompts": ["a dog ..."]}
+
+Other columns are config keys, for that video alone. Paths are relative to the
+list. A video is called by its file's name, or by `name`.
+"""
+
+import csv
+import json
+import pathlib
+import re
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from tav_jax import settings
+from tav_jax import workdir as workdirs
+from tav_jax.errors import InputError
+
+_REQUIRED = ("video", "caption", "prompts")
+_OWN = ("seed", "video", "optimizer", "sampling")  # Sections a row may change.
+
+
+class Entry(NamedTuple):
+  """A video of a list.
+
+  Attributes:
+    name: Its name, which no other has.
+    config: Its run, as of `configs/default.py`.
+  """
+
+  name: str
+  config: ConfigDict
+
+
+def read(path: pathlib.Path, base: ConfigDict) -> list[Entry]:
+  """All videos of a list.
+
+  Args:
+    path: A .csv or .jsonl file.
+    base: What their configs start from.
+
+  Raises:
+    InputError: If the list cannot be read or something in it will not do.
+      Whether the videos are there is not looked at.
+  """
+  entries = {}
+  for line, row in _rows(path):
+    where = f"{path}:{line}"
+    missing = [name for name in _REQUIRED if not row.get(name)]
+    if missing:
+      raise InputError(
+          f"{where}: no {missing[0]!r}; expected {', '.join(_REQUIRED)}")
+    name = str(row.pop("name", "") or pathlib.Path(row["video"]).stem)
+    if not re.fullmatch(r"\w[\w.-]*", name):
+      raise InputError(
+          f"{where}: name {name!r}: expected letters, digits, '-', '_' and "
+          "'.', as of a directory; give it one in a column 'name'")
+    if name in entries:
+      raise InputError(
+          f"{where}: another video is called {name!r} too; give them names in "
+          "a column 'name'")
+    try:
+      entries[name] = Entry(name, _config(row, base, path.parent))
+    except InputError as error:
+      raise InputError(f"{where}: {error}") from error
+  if not entries:
+    raise InputError(f"{path}: it has no videos; expected a row for each")
+  return list(entries.values())
+
+
+def _rows(path: pathlib.Path):
+  """Yields line numbers and fields."""
+  if path.suffix not in (".csv", ".jsonl") or not path.is_file():
+    raise InputError(
+        f"--videos={path}: expected a .csv or .jsonl file that is there")
+  try:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+      if path.suffix == ".csv":
+        reader = csv.DictReader(file, strict=True)
+        for row in reader:
+          if None in row:
+            raise InputError(
+                f"{path}:{reader.line_num}: it has more fields than there are "
+                "columns; put a field with commas into quotes")
+          yield reader.line_num, {k: v for k, v in row.items() if v}
+      else:
+        for i, line in enumerate(file, 1):
+          if line.strip():
+            row = json.loads(line)
+            if not isinstance(row, dict):
+              raise InputError(f"{path}:{i}: expected a JSON object")
+            yield i, row
+  except (csv.Error, UnicodeDecodeError, json.JSONDecodeError) as error:
+    raise InputError(f"{path}: it cannot be read ({error})") from error
+
+
+def _config(
+    row: dict[str, Any], base: ConfigDict, folder: pathlib.Path
+) -> ConfigDict:
+  """The config that a row makes of `base`."""
+  config = ConfigDict(base.to_dict())
+  row = dict(row)
+  config.video.path = str(folder / str(row.pop("video")))
+  config.video.caption = str(row.pop("caption"))
+  prompts = row.pop("prompts")
+  if isinstance(prompts, str):
+    prompts = [prompt.strip() for prompt in prompts.split("|")]
+  config.sampling.prompts = tuple(prompts)
+  known = dict(workdirs.flatten(base.to_dict()))
+  for key, value in row.items():
+    if key not in known or isinstance(known[key], (tuple, dict)):
+      raise InputError(f"unknown column {key!r}; expected a config key")
+    if key.split(".")[0] not in _OWN:
+      raise InputError(
+          f"{key}: all videos share it; set it with --config.{key}=")
+    section, _, last = key.rpartition(".")
+    (config[section] if section else config)[last] = _as(
+        type(known[key]), key, value)
+  settings.check(config)
+  return config.lock()
+
+
+def _as(kind: type, key: str, value: Any) -> Any:
+  """A CSV's text, or a JSON value, as a config's type."""
+  try:
+    if isinstance(value, str) and kind is bool:
+      return {"true": True, "false": False}[value.lower()]
+    if isinstance(value, str):
+      return kind(value)
+    if type(value) is kind or (kind, type(value)) == (float, int):
+      return kind(value)
+  except (KeyError, ValueError):
+    pass
+  raise InputError(f"{key}={value!r}: expected {kind.__name__}")

@@ -1,0 +1,34 @@
+r"""Tunes on many videos, a few at a time in one program, and renders edits.
+
+  python -m tav_jax.tune_many --config=configs/storybook.py \
+      --videos=videos.csv --together=8 --workdir=runs/many
+
+Every video has a directory of its own in the workdir, as of tav_jax.tune. The
+same command goes on where it was; a video that fails does not stop the others.
+See tav_jax/manifest.py for the list of videos.
+"""
+
+import pathlib
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from tav_jax import cli, manifest, many
+
+_VIDEOS = flags.DEFINE_string("videos", "", "List of videos, .csv or .jsonl.")
+_TOGETHER = flags.DEFINE_integer(
+    "together", 1, "How many to tune in one program, of those alike.")
+_SHARD = flags.DEFINE_string(
+    "shard", "0/1", "Part i of n of the list, as i/n, of this process.")
+
+
+def main(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Tunes the shard's videos."""
+  path = pathlib.Path(_VIDEOS.value).expanduser()
+  many.run(
+      many.shard(manifest.read(path, config), _SHARD.value), workdir,
+      _TOGETHER.value)
+
+
+if __name__ == "__main__":
+  cli.run(main)

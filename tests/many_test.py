@@ -1,0 +1,141 @@
+"""Lists of videos, and tuning those of a list together."""
+
+import json
+import runpy
+import shutil
+
+from conftest import ROOT
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from bench import random_checkpoint
+from tav_jax import manifest, many, tuning
+from tav_jax import workdir as workdirs
+from tav_jax.errors import InputError
+
+VIDEO = ROOT / "tav_jax/data/storybook/videos/man-skiing.mp4"
+
+
+@pytest.fixture
+def base():
+  return runpy.run_path(ROOT / "configs/storybook.py")["get_config"]()
+
+
+def read(tmp_path, text, base, name="videos.csv"):
+  (tmp_path / name).write_text(text)
+  return manifest.read(tmp_path / name, base)
+
+
+def test_a_csv_and_json_lines_say_the_same(tmp_path, base):
+  table = read(tmp_path, (
+      "video,caption,prompts,video.stride,sampling.guidance,name\n"
+      "a/cat.mp4,a cat,a dog | a robot,4,,\n"
+      'b/cat.mp4,"a cat, big",a dog|a car,,7,other\n'), base)
+  lines = read(tmp_path, "\n".join(map(json.dumps, (
+      {"video": "a/cat.mp4", "caption": "a cat", "video.stride": 4,
+       "prompts": ["a dog", "a robot"]},
+      {"video": "b/cat.mp4", "caption": "a cat, big", "name": "other",
+       "prompts": ["a dog", "a car"], "sampling.guidance": 7}))),
+      base, "videos.jsonl")
+  assert [x.config.to_dict() for x in table] == [
+      x.config.to_dict() for x in lines]
+  (cat, first), (other, second) = table
+  assert (cat, other) == ("cat", "other")
+  assert first.video.path == str(tmp_path / "a/cat.mp4")
+  assert first.video.stride == 4 and second.video.stride == base.video.stride
+  assert first.sampling.prompts == ("a dog", "a robot")
+  assert second.sampling.guidance == 7.0
+  assert first.model == base.model
+
+
+@pytest.mark.parametrize("row,told", [
+    ("a.mp4,,a dog", "videos.csv:2: no 'caption'"),
+    ("a.mp4,a cat,a dog,x", "more fields than"),
+    ("a b.mp4,a cat,a dog", "name 'a b'"),
+    ("../.mp4,a cat,a dog", "name '.mp4'"),
+    ("a.mp4,a cat,a dog\nb/a.mp4,a cat,a dog", "videos.csv:3: another video"),
+    ("a.mp4,a cat,|", "sampling.prompts="),
+    ("", "it has no videos"),
+])
+def test_lists_that_will_not_do(tmp_path, base, row, told):
+  with pytest.raises(InputError, match=r"videos\.csv") as error:
+    read(tmp_path, f"video,caption,prompts\n{row}\n", base)
+  assert told in str(error.value)
+
+
+@pytest.mark.parametrize("column,value,told", [
+    ("video.strid", "2", "unknown column 'video.strid'"),
+    ("video.stride", "two", "video.stride='two': expected int"),
+    ("sampling.guidance", "-1", "sampling.guidance=-1.0: expected 0 to 100"),
+    ("model.dtype", "float32", "all videos share it"),
+    ("run.export", "True", "all videos share it"),
+])
+def test_columns_that_will_not_do(tmp_path, base, column, value, told):
+  with pytest.raises(InputError, match=r"videos\.csv:2: ") as error:
+    read(tmp_path, (
+        f"video,caption,prompts,{column}\na.mp4,a cat,a dog,{value}\n"), base)
+  assert told in str(error.value)
+
+
+def test_groups_are_alike_and_of_about_the_same_size(tmp_path, base):
+  rows = [f"{i}.mp4,cat {i},a dog,{2 if i < 9 else 4}" for i in range(11)]
+  entries = read(tmp_path, "\n".join(
+      ["video,caption,prompts,optimizer.steps", *rows]), base)
+  groups = list(many._groups(entries, 4))
+  assert [(len(group), lanes) for group, lanes in groups] == [
+      (3, 3), (3, 3), (3, 3), (2, 2)]
+  assert [x.name for x in groups[1][0]] == ["3", "4", "5"]
+  halves = [many.shard(entries, f"{i}/2") for i in (0, 1)]
+  assert halves == [entries[::2], entries[1::2]]
+
+
+def checkpoint(workdir, step):
+  return ocp.StandardCheckpointer().restore(
+      workdir / "checkpoints" / str(step) / "default")
+
+
+@pytest.mark.slow
+def test_videos_are_tuned_together_as_alone(tmp_path, base):
+  """One fails; an interrupted one goes on to the same; nothing is done twice.
+  """
+  random_checkpoint.write(tmp_path / "model", "tiny1")
+  base.unlock()
+  base.model.checkpoint = str(tmp_path / "model")
+  base.video.update({"frames": 2, "width": 16, "height": 16})
+  base.optimizer.update({"steps": 2, "steps_per_dispatch": 1, "eps": 1e-2})
+  base.sampling.update({"steps": 2, "batch_size": 1})
+  base.run.checkpoint_every = 1
+  entries = read(tmp_path, (
+      "video,caption,prompts,video.start,seed,name\n"
+      f"{VIDEO},a man is skiing,a panda,0,1,one\n"
+      "nothing.mp4,a man is skiing,a panda,0,1,nothing\n"
+      f"{VIDEO},a man is skiing fast,a robot,4,2,two\n"), base)
+  workdir = tmp_path / "many"
+
+  def run():
+    with pytest.raises(InputError, match=r"1 of 3 videos failed: nothing: "):
+      many.run(entries, workdir, 3)
+
+  run()
+  states = {name: checkpoint(workdir / name, 2) for name in ("one", "two")}
+  tuning.run(entries[2].config, tmp_path / "alone")
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6),
+      checkpoint(tmp_path / "alone", 2), states["two"])
+
+  # As if it had been killed between saving the one and the other.
+  shutil.rmtree(workdir / "two/checkpoints/2")
+  for name in ("one", "two"):
+    shutil.rmtree(workdirs.samples(workdir / name, 2))
+  run()
+  for name, state in states.items():
+    assert workdirs.samples(workdir / name, 2).exists()
+    jax.tree.map(
+        np.testing.assert_array_equal, checkpoint(workdir / name, 2), state)
+    assert len((workdir / name / "metrics.jsonl").read_text().splitlines()) == 2
+  written = {p: p.stat().st_mtime_ns for p in workdir.rglob("*.png")}
+  assert written
+  run()
+  assert written == {p: p.stat().st_mtime_ns for p in workdir.rglob("*.png")}
