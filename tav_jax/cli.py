@@ -6,6 +6,7 @@ An entry point is a function `main(config, workdir)` and `cli.run(main)`.
 from collections.abc import Callable
 import difflib
 import functools
+import importlib.util
 import logging
 import os
 import pathlib
@@ -29,6 +30,9 @@ _MULTI_HOST = flags.DEFINE_bool(
     "command; JAX finds the others, or JAX_COORDINATOR_ADDRESS, "
     "JAX_NUM_PROCESSES and JAX_PROCESS_ID say where they are.")
 _CACHE = pathlib.Path("~/.cache/tav_jax/xla").expanduser()
+# Else XLA recomputes all that `remat` dropped at once, for the sake of
+# parallelism: twice the memory.
+_CPU_FLAGS = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 
 
 def run(
@@ -149,8 +153,10 @@ def _tuples(value):
 
 
 def set_up() -> None:
-  """Logging and the compilation cache, as every entry point has them."""
+  """Logging, XLA and its cache, as every entry point has them."""
   _set_up_logging()
+  if _on_cpu():
+    os.environ.setdefault("XLA_FLAGS", _CPU_FLAGS)  # Not yet read.
   _set_up_compilation_cache()
 
 
@@ -191,6 +197,16 @@ def _set_up_logging() -> None:
   log.setLevel(logging.INFO)
   log.addHandler(Handler())
   log.propagate = False
+
+
+def _on_cpu() -> bool:
+  """Whether JAX will, as far as one can tell before it looks for devices.
+
+  XLA for TPU does not know these flags and stops at them.
+  """
+  if jax.config.jax_platforms:
+    return jax.config.jax_platforms == "cpu"
+  return not any(map(importlib.util.find_spec, ("libtpu", "jax_plugins")))
 
 
 def _be_quiet() -> None:
