@@ -13,6 +13,7 @@ import os
 import re
 from typing import Any
 
+from flax import traverse_util
 import jax
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -131,6 +132,20 @@ def put(tree: Any, shardings: Any) -> Any:
   return jax.tree.map(
       lambda x, sharding: jax.device_put(np.asarray(x), sharding), tree,
       shardings)
+
+
+def move(tree: dict, shardings: dict, dtype: Any) -> dict:
+  """Global arrays of nested dicts of host arrays, which are emptied.
+
+  One array after the other, so that host and devices together never hold two
+  copies of more than one.
+  """
+  flat = traverse_util.flatten_dict(tree)
+  tree.clear()
+  where = traverse_util.flatten_dict(shardings)
+  return traverse_util.unflatten_dict({
+      path: jax.device_put(flat.pop(path).astype(dtype, copy=False), sharding)
+      for path, sharding in where.items()})
 
 
 def split_batch(mesh: Mesh, batch: Any) -> Any:

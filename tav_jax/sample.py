@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from tav_jax import cli, parallel, rendering, session
 from tav_jax import workdir as workdirs
+from tav_jax.clock import Clock
 from tav_jax.training.checkpoint import Checkpoints
 
 log = logging.getLogger("tav_jax.sample")  # Not "__main__".
@@ -22,25 +23,28 @@ log = logging.getLogger("tav_jax.sample")  # Not "__main__".
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Samples into a new directory under `workdir`/samples."""
   workdirs.check_for_sampling(workdir, config)
-  clip = session.read(config)
-  model = session.load(config)
-  _, optimizer = session.optimizer(config)
-  checkpoints = Checkpoints(
-      workdir / "checkpoints", config.run.keep_checkpoints)
-  state = checkpoints.restore(
-      session.initial_state(model, optimizer, config.seed))
-  checkpoints.close()
-  log.info("parameters of step %d", state.step)
-  latents = session.encode(model, config, clip)
-  with jax.set_mesh(model.mesh):
+  clock = Clock()
+  with clock("loading"):
+    clip = session.read(config)
+    model = session.load(config)
+    _, optimizer = session.optimizer(config)
+    checkpoints = Checkpoints(
+        workdir / "checkpoints", config.run.keep_checkpoints)
+    state = checkpoints.restore(
+        session.initial_state(model, optimizer, config.seed))
+    checkpoints.close()
+    latents = session.encode(model, config, clip)
     # One video fills all lanes of the mesh.
     trainable = parallel.stack(
         [state.trainable] * model.mesh.shape["video"],
         parallel.param_specs(model.mesh, state.trainable))
-    order = rendering.Order(clip, latents.mean, config.sampling)
+  log.info("parameters of step %d", state.step)
+  order = rendering.Order(clip, latents.mean, config.sampling)
+  with clock("sampling"), jax.set_mesh(model.mesh):
     sampled, = rendering.sample(model, trainable, [order])
     rendering.write(
         model, order, sampled, workdirs.new_samples(workdir, int(state.step)))
+  log.info("%s", clock)
 
 
 if __name__ == "__main__":

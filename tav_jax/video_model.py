@@ -141,12 +141,13 @@ def load(
       optim.count(train) / 1e6, optim.count(loaded.unet_params) / 1e6,
       jnp.dtype(how.dtype), f"{mesh.size} x " * (mesh.size > 1)
       + jax.devices()[0].device_kind)
+  # Nothing else may hold on to what is moved.
+  loaded = dataclasses.replace(loaded, unet_params={})
   return VideoModel(
       unet=dataclasses.replace(loaded.unet_config, compute=how),
       trainable=train,
-      frozen=parallel.put(
-          jax.tree.map(lambda x: x.astype(how.dtype), frozen),
-          parallel.param_specs(mesh, frozen)),
+      frozen=parallel.move(
+          frozen, parallel.param_specs(mesh, frozen), how.dtype),
       vae=dataclasses.replace(
           loaded.vae, params=parallel.replicate(mesh, loaded.vae.params)),
       text_encoder=loaded.text_encoder,

@@ -14,7 +14,7 @@ from bench import random_checkpoint
 from tav_jax import parallel
 from tav_jax.errors import InputError
 from tav_jax.models import flash
-from tav_jax.planning import chips, costs, programs
+from tav_jax.planning import chips, costs, planner, programs
 
 HLO = """
 %fused (p: f32[4,8]) -> f32[4,8] {
@@ -67,6 +67,19 @@ def test_costs_of_a_product():
 def test_unknown_topologies(topology):
   with pytest.raises(InputError, match="expected local, or a chip"):
     chips.devices(topology)
+
+
+@pytest.mark.parametrize("sizes,share,arguments,told", [
+    ((1, 8, 1), 0.3, 0.5, "for many (4 at a time, tav_jax.tune_many) "
+     "mesh.video=4, mesh.frame=2, mesh.model=1"),
+    ((1, 8, 1), 0.8, 0.1, "mesh.model=1 is right for one video."),
+    ((1, 8, 1), 1.2, 0.7, "try mesh.video=1, mesh.frame=4, mesh.model=2,"),
+    ((2, 4, 1), 1.2, 0.2, "try mesh.video=1, mesh.frame=8, mesh.model=1."),
+    ((1, 8, 1), 1.2, 0.2, "take a larger slice, or fewer frames than 24"),
+])
+def test_a_mesh_is_suggested(sizes, share, arguments, told):
+  assert told in planner.suggest(
+      24, dict(zip(parallel.AXES, sizes, strict=True)), share, arguments)
 
 
 @pytest.mark.slow

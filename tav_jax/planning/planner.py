@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 import pathlib
 
 import jax
@@ -49,10 +50,53 @@ def describe(config: ConfigDict, topology: str, most_frames: bool) -> str:
         f"Job: {total / 60:.1f} min at the chip's peak rates, without "
         "compilation and loading; real steps take longer.",
         f"Memory: {needed / _GB:.1f} of {chip.memory / _GB:.0f} GB on each "
-        f"device: {'fits' if needed <= chip.memory else 'does NOT fit'}."]
+        f"device: {'fits' if needed <= chip.memory else 'does NOT fit'}.",
+        "Mesh: " + suggest(
+            config.video.frames, dict(mesh.shape), needed / chip.memory,
+            max(cost.arguments for _, cost in plan) / needed)]
     if most_frames:
       lines.append(_most_frames(config, mesh, platform, chip))
   return "\n".join(lines)
+
+
+def suggest(
+    frames: int, sizes: dict[str, int], share: float, arguments: float
+) -> str:
+  """Which mesh to use instead, or that this one is right.
+
+  Whole videos need no messages between devices, frames few, parameters many.
+
+  Args:
+    frames: Of a video.
+    sizes: Of the mesh's axes.
+    share: Of the device's memory that is needed.
+    arguments: Share of that which the program's arguments take, most of them
+      parameters.
+  """
+  say = lambda sizes: ", ".join(f"mesh.{k}={v}" for k, v in sizes.items())
+  count = math.prod(sizes.values())
+  if share <= 1:
+    # The most videos at a time whose frames still fit where more lie together.
+    most = max(
+        n for n in range(1, sizes["frame"] + 1)
+        if (sizes["frame"] % n == 0 and share * (
+            arguments + (1 - arguments) * n) <= 0.9) or n == 1)
+    text = f"{say(sizes)} is right for one video"
+    if most > 1:
+      text += (
+          f"; for many ({most} at a time, tav_jax.tune_many) "
+          + say({"video": sizes["video"] * most,
+                 "frame": sizes["frame"] // most, "model": sizes["model"]}))
+    return text + "."
+  if arguments > 0.5 and frames % count == 0 and sizes["frame"] % 2 == 0:
+    return "try " + say({
+        "video": sizes["video"], "frame": sizes["frame"] // 2,
+        "model": 2 * sizes["model"]}) + ", which splits the parameters."
+  if sizes["video"] > 1 and frames % count == 0:
+    return "try " + say({"video": 1, "frame": count, "model": 1}) + "."
+  return (
+      f"none of {count} devices will do; take a larger slice, or fewer frames "
+      f"than {frames}.")
 
 
 def _row(program, cost, chip) -> dict[str, str]:
