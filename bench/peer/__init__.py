@@ -1,0 +1,1 @@
+"""The method here and in PyTorch, side by side; see `__main__`."""

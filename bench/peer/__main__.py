@@ -1,0 +1,147 @@
+r"""Time and memory of this project beside the same method in PyTorch.
+
+  pip install torch diffusers==0.35.2
+  python -m bench.peer --checkpoint=storybook
+  python -m bench.random_checkpoint --size=sd1 --out=runs/sd1
+  python -m bench.peer --checkpoint=runs/sd1 --frames=8 --size=256
+
+The peer (torch_unet.py, theirs.py) has diffusers' modules and
+`scaled_dot_product_attention`. Both have the same weights, inputs, noise,
+timestep and number of threads; activations are recomputed in both or in none.
+Each has a process of its own for each program, and they are asked in turns for
+one run; times are medians. CPU time is that of all threads together, which
+others on the machine change less. Memory is the most that the process ever had.
+
+The first results of both, in float32, are compared: the largest difference over
+the largest value, and the norm of the difference over the norm. Steps of
+sampling and inversion are what they add to the latents; the gradient is that
+which AdamW has, clipped. Where it is about zero, AdamW's first step has the
+sign of its rounding, which shows in the largest difference of the weights.
+"""
+
+import dataclasses
+import os
+import pathlib
+import statistics
+import tempfile
+
+from absl import app, flags
+
+from bench.peer.case import apart, Case
+from bench.peer.workers import Worker
+
+PROGRAMS = {
+    "tuning": "tuning step",
+    "sampling": "sampling step with guidance",
+    "inversion": "inversion step",
+    "encode": "encoding the clip",
+    "decode": "decoding the clip",
+    "job": "whole job",
+}
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "storybook", "A diffusers directory, or storybook.")
+_FRAMES = flags.DEFINE_integer("frames", 8, "Frames of the clip.")
+_SIZE = flags.DEFINE_integer("size", 64, "Its height and width, pixels.")
+_PROGRAMS = flags.DEFINE_multi_enum(
+    "program", None, list(PROGRAMS), "Only these programs.")
+_ROUNDS = 7
+_HALF = "PyTorch bfloat16"
+
+
+def measure(program: str, case: Case, cache: str) -> dict:
+  """All numbers of one program."""
+  cases = {"PyTorch": ("theirs", case), "tav_jax": ("ours", case)}
+  begin = lambda kind: Worker(cases[kind][0], program, cases[kind][1], cache)
+  first, results = {}, {}
+  for kind in cases:  # With nothing in JAX's cache.
+    worker = begin(kind)
+    first[kind], results[kind] = worker.start, worker.result()
+    worker.stop()
+  if program != "job" and _has_bfloat16():
+    cases[_HALF] = ("theirs", dataclasses.replace(case, dtype="bfloat16"))
+  workers = {kind: begin(kind) for kind in cases}
+  seconds = {kind: [] for kind in cases}
+  for _ in range(0 if program == "job" else _ROUNDS):
+    for kind, worker in workers.items():
+      seconds[kind].append(worker.time())
+  found = {
+      "seconds": {
+          k: tuple(map(statistics.median, zip(*v, strict=True)))
+          for k, v in seconds.items() if v},
+      "memory": {k: worker.memory() for k, worker in workers.items()},
+      "first": first["tav_jax"],
+      "again": {k: worker.start for k, worker in workers.items()},
+      "apart": {
+          name: apart(x, results["PyTorch"][name])
+          for name, x in results["tav_jax"].items()},
+      "flags": workers["tav_jax"].flags()}
+  for worker in workers.values():
+    worker.stop()
+  return found
+
+
+def _has_bfloat16() -> bool:
+  """Whether PyTorch has more than a fallback for it on this CPU."""
+  return "avx512bw" in pathlib.Path("/proc/cpuinfo").read_text()
+
+
+def table(header: str, rows: list[list[str]]) -> None:
+  """Prints a table in markdown, and a line after it."""
+  print(f"| {header} |")
+  print("|", " | ".join("---" for _ in header.split("|")), "|")
+  for row in rows:
+    print("|", " | ".join(row), "|")
+  print()
+
+
+def report(found: dict[str, dict]) -> None:
+  """Prints all tables."""
+  speed, memory, start, equal = [], [], [], []
+  for program, numbers in found.items():
+    name, seconds = PROGRAMS[program], numbers["seconds"]
+    for what, i in (("", 0), (", CPU time", 1)):
+      if seconds:
+        speed.append([
+            name + what, *_row({k: v[i] for k, v in seconds.items()})])
+    memory.append([name, *_row(numbers["memory"])])
+    again = numbers["again"]
+    start.append([
+        name, f"{again['PyTorch']:.1f}", f"{numbers['first']:.1f}",
+        f"{again['tav_jax']:.1f}"])
+    equal += [
+        [f"{name}: {what}", *(f"{x:.1e}" for x in differences)]
+        for what, differences in numbers["apart"].items()]
+  columns = "PyTorch | tav_jax | PyTorch / tav_jax | PyTorch bfloat16"
+  table(f"seconds of one run | {columns}", speed)
+  table(f"memory, GiB | {columns}", memory)
+  table(
+      "seconds from process start to first result | PyTorch | tav_jax, "
+      "compiling | tav_jax, compiled before", start)
+  table("first results | largest difference | norm of difference", equal)
+
+
+def _row(x: dict[str, float]) -> list[str]:
+  half = f"{x[_HALF]:.3g}" if _HALF in x else "-"
+  return [
+      f"{x['PyTorch']:.3g}", f"{x['tav_jax']:.3g}",
+      f"{x['PyTorch'] / x['tav_jax']:.2f}", half]
+
+
+def main(argv) -> None:
+  """Measures and prints."""
+  del argv
+  case = Case(_CHECKPOINT.value, _FRAMES.value, _SIZE.value)
+  chosen = _PROGRAMS.value or [
+      name for name in PROGRAMS if name != "job" or case.embedded]
+  with tempfile.TemporaryDirectory() as cache:
+    found = {name: measure(name, case, cache) for name in chosen}
+  print(f"\n{case.checkpoint}: {case.frames} frames of "
+        f"{case.size}x{case.size}, {len(os.sched_getaffinity(0))} "
+        f"threads, XLA_FLAGS: {found[chosen[0]]['flags']}, "
+        f"medians of {_ROUNDS} rounds\n")
+  report(found)
+
+
+if __name__ == "__main__":
+  app.run(main)
