@@ -28,6 +28,7 @@ def get_config() -> ConfigDict:
   config.model.remat = True
   config.model.attention = "auto"
   config.model.attention_block = 256
+  config.model.memory = "given"
 
   config.mesh = ConfigDict()
   config.mesh.video = 1

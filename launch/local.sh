@@ -3,8 +3,8 @@
 #
 #   launch/local.sh ENTRY [FLAGS...]
 #
-# ENTRY is tune, sample, evaluate, pretrain or plan. Paths in FLAGS are
-# relative to the repository root. The first run makes .venv there.
+# ENTRY is tune, tune_many, sample, evaluate, pretrain or plan. Paths in FLAGS
+# are relative to the repository root. The first run makes .venv there.
 
 set -euo pipefail
 
@@ -14,7 +14,7 @@ usage() {
 }
 
 case ${1-} in
-  tune | sample | evaluate | pretrain | plan) ;;
+  tune | tune_many | sample | evaluate | pretrain | plan) ;;
   *) usage ;;
 esac
 

@@ -8,8 +8,8 @@
 #   launch/tpu_vm.sh fetch NAME REMOTE_DIR LOCAL_DIR
 #   launch/tpu_vm.sh delete NAME
 #
-# ENTRY is tune, sample, evaluate, pretrain or plan. Paths in FLAGS and
-# REMOTE_DIR are relative to the checkout on the VM; REMOTE_DIR is copied
+# ENTRY is tune, tune_many, sample, evaluate, pretrain or plan. Paths in FLAGS
+# and REMOTE_DIR are relative to the checkout on the VM; REMOTE_DIR is copied
 # into LOCAL_DIR, from worker 0. A slice of several workers (v5litepod-16, ...)
 # wants --multi_host and --workdir=bucket/... of `run`. Environment:
 #
@@ -182,7 +182,7 @@ case $1/$# in
   create/2 | setup/2 | mount/3 | delete/2 | fetch/4) ;;
   run/[3-9] | run/[1-9][0-9]*)
     case $3 in
-      tune | sample | evaluate | pretrain | plan) ;;
+      tune | tune_many | sample | evaluate | pretrain | plan) ;;
       *) usage "'$3' is not an ENTRY" ;;
     esac ;;
   *) usage ;;

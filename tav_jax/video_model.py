@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 import dataclasses
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,8 @@ class VideoModel:
   Attributes:
     unet: The network.
     trainable: Initial trainable parameters, float32 arrays of the host.
-    frozen: Frozen parameters, of the type the network computes in.
+    frozen: Frozen parameters, of the type the network computes in, unless
+      memory is to be saved.
     vae: The autoencoder.
     text_encoder: The text encoder.
     tokenizer: Its tokenizer.
@@ -76,6 +77,32 @@ def network(unet: UNetConfig, trainable: Params, frozen: Params) -> Network:
   return lambda *args: UNet3D(unet).apply(variables, *args)
 
 
+MEMORY = ("given", "fit")
+
+
+class How(NamedTuple):
+  """How a model computes, and what it keeps.
+
+  Attributes:
+    compute: Of the network.
+    frozen: Type of the frozen parameters.
+    vae_frames: That the autoencoder handles at a time.
+  """
+
+  compute: Compute
+  frozen: Any
+  vae_frames: int
+
+
+def how(platform: str, *, memory: str, **given) -> How:
+  """How to compute; arguments as for `compute` and `load`."""
+  if memory == "fit":
+    least = compute(platform, **given | {"remat": True, "attention_block": 64})
+    return How(least, jnp.bfloat16, 1)
+  chosen = compute(platform, **given)
+  return How(chosen, chosen.dtype, VAE.frames_at_a_time)
+
+
 def compute(
     platform: str, dtype: str, remat: bool, attention: str,
     attention_block: int,
@@ -104,6 +131,7 @@ def load(
     remat: bool = True,
     attention: str = "auto",
     attention_block: int = 256,
+    memory: str = "given",
 ) -> VideoModel:
   """Loads a checkpoint and puts it on the device.
 
@@ -119,19 +147,24 @@ def load(
     remat: Recompute activations of every block in the backward pass.
     attention: Kernel, of `models.attention.KERNELS`, or "auto", by platform.
     attention_block: Query positions that "blockwise" handles at a time.
+    memory: "given" is what the last three and `dtype` say. "fit" is what needs
+      least: remat, blocks of 64, frozen parameters in bfloat16 whatever the
+      arithmetic, the autoencoder frame by frame.
   """
   variant = {
       "spatial": spatial, "temporal": temporal, "convolution": convolution}
   known = VARIANTS | {
-      "dtype": tuple(DTYPES), "attention": ("auto", *KERNELS)}
-  for name, value in (
-      variant | {"dtype": dtype, "attention": attention}).items():
+      "dtype": tuple(DTYPES), "attention": ("auto", *KERNELS),
+      "memory": MEMORY}
+  for name, value in (variant | {
+      "dtype": dtype, "attention": attention, "memory": memory}).items():
     if value not in known[name]:
       raise InputError(
           f"model.{name}={value!r}: expected {', '.join(known[name])}")
   mesh = mesh or parallel.mesh(jax.devices()[:1])
-  how = compute(
-      jax.default_backend(), dtype, remat, attention, attention_block)
+  compute, frozen_dtype, vae_frames = how(
+      jax.default_backend(), memory=memory, dtype=dtype, remat=remat,
+      attention=attention, attention_block=attention_block)
   loaded = pretrained.load_pretrained(
       checkpoint, revision=revision or None, variant=variant)
   # Split while all is float32: what trains must not pass through bfloat16.
@@ -139,17 +172,18 @@ def load(
   log.info(
       "%s: training %.2f M of %.2f M parameters, %s on %s", checkpoint,
       optim.count(train) / 1e6, optim.count(loaded.unet_params) / 1e6,
-      jnp.dtype(how.dtype), f"{mesh.size} x " * (mesh.size > 1)
+      jnp.dtype(compute.dtype), f"{mesh.size} x " * (mesh.size > 1)
       + jax.devices()[0].device_kind)
   # Nothing else may hold on to what is moved.
   loaded = dataclasses.replace(loaded, unet_params={})
   return VideoModel(
-      unet=dataclasses.replace(loaded.unet_config, compute=how),
+      unet=dataclasses.replace(loaded.unet_config, compute=compute),
       trainable=train,
       frozen=parallel.move(
-          frozen, parallel.param_specs(mesh, frozen), how.dtype),
+          frozen, parallel.param_specs(mesh, frozen), frozen_dtype),
       vae=dataclasses.replace(
-          loaded.vae, params=parallel.replicate(mesh, loaded.vae.params)),
+          loaded.vae, frames_at_a_time=vae_frames,
+          params=parallel.replicate(mesh, loaded.vae.params)),
       text_encoder=loaded.text_encoder,
       tokenizer=loaded.tokenizer,
       schedule=loaded.schedule,

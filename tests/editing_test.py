@@ -140,6 +140,24 @@ def test_latents_that_are_not_finite_are_an_error(model):
     editing.pixels(model, LATENTS[0] * np.nan)
 
 
+def test_fit_keeps_less_and_predicts_about_the_same(tmp_path):
+  random_checkpoint.write(tmp_path, "tiny1")
+  given, fit = (
+      video_model.load(str(tmp_path), trainable=TRAINABLE, memory=memory)
+      for memory in ("given", "fit"))
+  size = lambda model: sum(x.nbytes for x in jax.tree.leaves(model.frozen))
+  assert 2 * size(fit) == size(given)
+  assert fit.unet.compute.remat and fit.vae.frames_at_a_time == 1
+  args = LATENTS[0], np.array([500]), given.embed(["a"])
+  one, two = (
+      model.network(model.trainable, model.frozen)(*args)
+      for model in (given, fit))
+  assert 0 < np.abs(one - two).max() < 0.05 * np.abs(one).max()
+  video = np.linspace(-1, 1, 2 * 8 * 8 * 3).reshape(1, 2, 8, 8, 3)
+  np.testing.assert_allclose(
+      *(model.vae.encode(video)[0] for model in (given, fit)), atol=1e-5)
+
+
 def test_words_that_do_not_fit_are_named(model, caplog):
   prompt = "a man is skiing on the snow " * 3 + "in the city"
   logging.getLogger("tav_jax").propagate = True

@@ -49,15 +49,15 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
     InputError: If anything in the config will not do.
   """
   model, sampling = config.model, config.sampling
-  how = video_model.compute(
-      platform, model.dtype, model.remat, model.attention,
-      model.attention_block)
+  compute, frozen_dtype, vae_frames = video_model.how(
+      platform, **{name: model[name] for name in (
+          "memory", "dtype", "remat", "attention", "attention_block")})
   shapes = pretrained.load_shapes(
       model.checkpoint, revision=model.revision or None,
       variant={name: model[name] for name in video_model.VARIANTS})
   settings.check_for_model(config, shapes.vae_config, shapes.schedule)
   parallel.check_frames(mesh, config.video.frames)
-  unet = dataclasses.replace(shapes.unet_config, compute=how)
+  unet = dataclasses.replace(shapes.unet_config, compute=compute)
   trainable, frozen = optim.split(shapes.unet_params, model.trainable)
 
   everywhere = NamedSharding(mesh, PartitionSpec())
@@ -77,7 +77,7 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
   optimizer = optim.adamw(1e-4)
   state = jax.tree.map(each, place(jax.eval_shape(
       lambda tree: step.init(tree, optimizer, 0), trainable)))
-  frozen = place(frozen, how.dtype)
+  frozen = place(frozen, frozen_dtype)
   factor, depth = shapes.vae_config.factor, unet.in_channels
   video = (config.video.frames, config.video.height, config.video.width)
 
@@ -100,12 +100,11 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
       unet, shapes.schedule, state.trainable, frozen, latents(b),
       timesteps, text(b), *guidance)
   vae = lambda method, *shape: (
-      dataclasses.replace(shapes.vae_config, dtype=how.dtype), method,
-      jax.tree.map(
-          lambda x: array(*x.shape, dtype=how.dtype), shapes.vae_params),
+      shapes.vae_config, method,
+      jax.tree.map(lambda x: array(*x.shape), shapes.vae_params),
       array(*shape))
   devices = mesh.shape["frame"] * mesh.shape["model"]
-  at_a_time = min(parts.FRAMES_AT_A_TIME * devices, video[0])
+  at_a_time = min(vae_frames * devices, video[0])
   dispatches = -(-video[0] // at_a_time)
   programs = [
       Program(

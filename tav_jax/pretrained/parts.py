@@ -14,16 +14,20 @@ from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
 from tav_jax.types import Array, Params, Video
 
-# Of each device; 24 frames of 512x512 at once would need over 20 GB.
-FRAMES_AT_A_TIME = 4
-
 
 @dataclasses.dataclass(frozen=True)
 class VAE:
-  """The autoencoder with its parameters, on videos, a few frames at a time."""
+  """The autoencoder with its parameters, on videos, a few frames at a time.
+
+  Attributes:
+    config: Its config.
+    params: Its parameters.
+    frames_at_a_time: Of each device; 24 of 512x512 would need over 20 GB.
+  """
 
   config: VAEConfig
   params: Params
+  frames_at_a_time: int = 4
 
   def encode(self, video: Float[Array, "b f h w c"]):
     """Posterior mean and standard deviation of pixels in [-1, 1].
@@ -41,7 +45,7 @@ class VAE:
 
   def _by_frames(self, method: str, video):
     frames = jnp.reshape(video, (-1, *video.shape[2:]))
-    at_a_time = FRAMES_AT_A_TIME * layout.shards(layout.FRAMES)
+    at_a_time = self.frames_at_a_time * layout.shards(layout.FRAMES)
     parts = [
         apply_vae(self.config, method, self.params, frames[i:i + at_a_time])
         for i in range(0, len(frames), at_a_time)]
