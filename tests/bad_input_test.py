@@ -266,11 +266,15 @@ ROWS = {
 
 ROWS |= {
     # Variants.
+    f"{TUNE} --config.model.memory=little":
+        ["model.memory='little'", "given, fit"],
     f"{TUNE} --config.model.attention=fast":
         ["model.attention='fast'", "auto, blockwise, flash, cudnn"],
     f"{TUNE} --config.mesh.frame=3":
         ["mesh.frame=3", "product is 1, the number of devices"],
     f"{TUNE} --config.mesh.frame=0": ["mesh.frame=0", "product is 1"],
+    "tune_many --config=config.py --workdir=new --videos=none.csv":
+        ["--videos=none.csv", "a .csv or .jsonl file that is there"],
     "plan --config=config.py --topology=v9:2x2":
         ["--topology=v9:2x2", "a shape such as v5e:2x2"],
     "plan --config=config.py --topology=local --config.video.width=15":
