@@ -109,8 +109,8 @@ def tuning(case: Case, mesh: Mesh):
   def result():
     states, metrics = last["states"], last["metrics"]
     return {
-        "loss": np.asarray(metrics["loss"]),
-        "gradient's norm": np.asarray(metrics["grad_norm"]),
+        "loss": np.asarray(metrics["loss"])[0, 0],
+        "gradient's norm": np.asarray(metrics["grad_norm"])[0, 0],
         "gradient": _join(optax.tree.get(states.optimizer, "mu")),
         "weights' change": _join(states.trainable) - before}
 
