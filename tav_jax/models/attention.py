@@ -6,14 +6,11 @@ first frame and to the one before it:
   Q = W_Q z_i,   K = W_K [z_1, z_{i-1}],   V = W_V [z_1, z_{i-1}]       (1)
 
 Which frames a frame sees is a table (`VISIBLE`); the concatenation in (1) is
-never built. Attention over keys that come in parts K = [K_1; K_2; ...] is
+never built for more than one frame at a time. Attention is
 
-  softmax(Q K^T / sqrt(d)) V = (sum_p E_p V_p) / (sum_p E_p 1),         (2)
-  E_p = exp(Q K_p^T / sqrt(d) - m),
+  softmax(Q K^T / sqrt(d)) V = E V / E 1,   E = exp(Q K^T / sqrt(d) - m), (2)
 
-with one row maximum m over all parts. In (1) the first frame's part is one
-array per clip, contracted with the queries of all frames; only the previous
-frame's part has a frame axis.
+with the row maximum m.
 
 Arrays are `b n f q d`, heads before positions: every contraction is then a
 plain batched matrix product (4x faster on CPU than with heads third).
@@ -23,14 +20,13 @@ its own see: the first from whoever has it, the previous from its neighbour.
 """
 
 from collections.abc import Callable, Sequence
-import functools
 
 from einops import rearrange
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from tav_jax.models import flash, layout
+from tav_jax.models import blockwise, flash, layout
 from tav_jax.types import Array
 
 Query = Float[Array, "b n f q d"]
@@ -68,23 +64,22 @@ def attend(
     visible: Which frames those are, a key of `VISIBLE`; "first" allows keys of
       one frame alone.
     kernel: A key of `KERNELS`.
-    block: For "blockwise": handle this many query positions at a time and keep
-      no scores for the backward pass, so that memory is linear in `q`; 0
-      handles all.
+    block: For "blockwise": handle this many query positions of a frame at a
+      time, so that memory is linear in `q`; 0 handles all.
 
   Returns:
     The attended values, `b n f q d`.
   """
   frames, compute = query.shape[2], KERNELS[kernel]
-  plain = kernel == "blockwise" and visible == "own"
-  if layout.mesh() is None or plain:
+  if layout.mesh() is None:
     return compute(query, key, value, VISIBLE[visible](frames), block)
   here = layout.spec(query.shape, frames=2)
   there = layout.spec(key.shape, frames=2)
 
   def on_each_device(query, key, value):
     if not there[2]:
-      return compute(query, key, value, VISIBLE[visible](frames), block)
+      sees = VISIBLE[visible](query.shape[2])  # Its own are fewer, of a text.
+      return compute(query, key, value, sees, block)
     key, sees = _fetch(key, visible)
     value, _ = _fetch(value, visible)
     return compute(query, key, value, sees, block)
@@ -135,11 +130,11 @@ def temporal(
     bias = rearrange(bias, "n q k -> n 1 q k")
   blocks = _position_blocks(query.shape)
   if blocks == 1:
-    return _attend(query, [(key, value)], bias)
+    return _attend(query, key, value, bias)
   # Block m has positions m, m + blocks, ...: some of every device's own.
   split = lambda x: rearrange(x, "b n (s m) f d -> m b n s f d", m=blocks)
   out = jax.lax.map(
-      jax.checkpoint(lambda qkv: _attend(qkv[0], [qkv[1:]], bias)),
+      jax.checkpoint(lambda qkv: _attend(*qkv, bias)),
       tuple(map(split, (query, key, value))))
   return rearrange(out, "m b n s f d -> b n (s m) f d")
 
@@ -160,52 +155,29 @@ def _position_blocks(shape: Sequence[int]) -> int:
       and positions // blocks * each <= max(_SCORES_AT_A_TIME, each))
 
 
-def _blockwise(query, key, value, sees: Sees, block: int):
-  """Eq. (2) in plain JAX."""
-  parts = list(zip(_parts(key, sees), _parts(value, sees), strict=True))
-  positions = query.shape[3]
-  if not block or positions <= block:
-    return _attend(query, parts)
-  pad = -positions % block
-  blocks = rearrange(
-      jnp.pad(query, ((0, 0),) * 3 + ((0, pad), (0, 0))),
-      "b n f (m q) d -> m b n f q d", q=block)
-  out = jax.lax.map(
-      jax.checkpoint(functools.partial(_attend, parts=parts)), blocks)
-  return rearrange(out, "m b n f q d -> b n f (m q) d")[:, :, :, :positions]
-
-
-def _attend(query, parts, bias=0.0):
+def _attend(query, key, value, bias):
+  """Eq. (2), `b n s q d`."""
   scaled = query * query.shape[-1] ** -0.5
-  scores = [
-      jnp.einsum(f"bnfqd,{_letters(k)}->bnfqk", scaled, k,
-                 preferred_element_type=jnp.float32) + bias
-      for k, _ in parts
-  ]
-  peak = functools.reduce(
-      jnp.maximum, [jnp.max(x, axis=-1, keepdims=True) for x in scores])
+  scores = bias + jnp.einsum(
+      "bnsqd,bnskd->bnsqk", scaled, key, preferred_element_type=jnp.float32)
+  peak = jnp.max(scores, axis=-1, keepdims=True)
   # (2) does not depend on m, so no gradient has to pass through it.
-  weights = [jnp.exp(x - jax.lax.stop_gradient(peak)) for x in scores]
-  total = sum(jnp.sum(w, axis=-1, keepdims=True) for w in weights)
-  out = sum(
-      jnp.einsum(f"bnfqk,{_letters(v)}->bnfqd", w.astype(v.dtype), v,
-                 preferred_element_type=jnp.float32)
-      for w, (_, v) in zip(weights, parts, strict=True))
+  weights = jnp.exp(scores - jax.lax.stop_gradient(peak))
+  total = jnp.sum(weights, axis=-1, keepdims=True)
+  out = jnp.einsum(
+      "bnsqk,bnskd->bnsqd", weights.astype(value.dtype), value,
+      preferred_element_type=jnp.float32)
   return (out / total).astype(query.dtype)
 
 
-def _letters(part: jax.Array) -> str:
-  return "bnfkd" if part.ndim == 5 else "bnkd"
-
-
-def _parts(x: jax.Array, sees: Sees) -> list[jax.Array]:
-  """The K_p of Eq. (2): `b n k d` of frames that all see, else `b n f k d`."""
-  columns = list(zip(*sees, strict=True))
-  shared = [c[0] for c in columns if len(set(c)) == 1]
-  parts = [_take(x, c) for c in columns if len(set(c)) > 1]
-  if shared:
-    parts.insert(0, rearrange(_take(x, shared), "b n f k d -> b n (f k) d"))
-  return parts
+def _blockwise(query, key, value, sees: Sees, block: int):
+  """Plain JAX, which keeps no scores for the backward pass."""
+  clips, positions = query.shape[0], query.shape[3]
+  keys = lambda x: rearrange(x, "b n g k d -> g (b n) d k")
+  out = blockwise.attention(
+      rearrange(query, "b n f q d -> f (b n) q d"), keys(key), keys(value),
+      sees, min(block or positions, positions))
+  return rearrange(out, "f (b n) q d -> b n f q d", b=clips)
 
 
 def _take(x: jax.Array, frames: Sequence[int]) -> jax.Array:

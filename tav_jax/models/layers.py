@@ -31,8 +31,8 @@ class Compute:
     dtype: Type of activations and products; softmax and statistics stay fp32.
     remat: Recompute every block's activations in the backward pass.
     attention: Kernel of spatial and cross-attention, of `attention.KERNELS`.
-    attention_block: Query positions that "blockwise" attention handles at a
-      time; 0 handles all at once. Memory for the scores grows with it.
+    attention_block: Query positions of a frame that "blockwise" attention
+      handles at a time; 0 handles all. Memory for the scores grows with it.
   """
 
   dtype: Any = jnp.float32
