@@ -53,6 +53,8 @@ class Job:
   Attributes:
     config: As `configs/default.py`.
     workdir: Directory of the run.
+    rate: Learning rate by step.
+    optimizer: The optimizer.
     order: What to render of it.
     checkpoints: Its checkpoints.
     error: Why it failed, if it did.
@@ -65,6 +67,7 @@ class Job:
     """Encodes the clip and opens the workdir, which has been checked."""
     self.config, self.workdir = config, workdir
     self.error: InputError | None = None
+    self.rate, self.optimizer = session.optimizer(config)
     self._latents = session.encode(model, config, clip)
     self.order = rendering.Order(clip, self._latents.mean, config.sampling)
     parallel.wait()  # Other processes may still be checking the workdir.
@@ -75,11 +78,13 @@ class Job:
         workdir / "checkpoints", max(2, config.run.keep_checkpoints))
 
   def start(
-      self, initial: step.State, at: int | None
+      self, model: VideoModel, at: int | None
   ) -> tuple[step.State, step.Latents]:
     """The state `at` a checkpoint, if any, and training data, on the host."""
-    self.metrics = Metrics(self.workdir, at or 0, writes=parallel.is_first())
+    initial = session.initial_state(model, self.optimizer, self.config.seed)
     state = initial if at is None else self.checkpoints.restore(initial, at)
+    # Last: a workdir whose checkpoint cannot be read is left as it is.
+    self.metrics = Metrics(self.workdir, at or 0, writes=parallel.is_first())
     return state, self._latents
 
   @contextlib.contextmanager
@@ -113,7 +118,6 @@ def together(
     InputError: If all of them fail.
   """
   config = jobs[0].config
-  rate, optimizer = session.optimizer(config)
   latest = [job.checkpoints.latest for job in jobs]
   checkpoint = None if None in latest else min(latest)
   resumed = checkpoint or 0
@@ -122,8 +126,7 @@ def together(
   begun = []
   for job in jobs:
     with job.may_fail():
-      begun.append(job.start(
-          session.initial_state(model, optimizer, job.config.seed), checkpoint))
+      begun.append(job.start(model, checkpoint))
   jobs = _going(jobs)
   # Lanes of no video, and those that fill up the mesh, repeat the last.
   lanes += -lanes % model.mesh.shape["video"]
@@ -136,7 +139,7 @@ def together(
   del begun, host  # As large as the states.
 
   take_steps = step.make_steps(step.make_step(
-      step.tuning_loss(model.network, model.schedule), optimizer,
+      step.tuning_loss(model.network, model.schedule), jobs[0].optimizer,
       config.optimizer.accumulate))
 
   def record(at: int, taken: dict[str, np.ndarray], seconds: float) -> None:
@@ -145,7 +148,7 @@ def together(
         of_lane = {name: values[:, lane] for name, values in taken.items()}
         with job.may_fail():
           loop.check_finite(of_lane["loss"], at, job.checkpoints)
-          loop.log(job.metrics, rate, at, of_lane, seconds)
+          loop.log(job.metrics, job.rate, at, of_lane, seconds)
     _going(jobs)
 
   def save(states: step.State, at: int) -> None:
