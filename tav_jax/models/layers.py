@@ -16,10 +16,10 @@ from typing import Any
 
 from einops import rearrange
 from flax import linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from tav_jax.models.convolution import convolution
 from tav_jax.types import Array, Timesteps
 
 
@@ -55,15 +55,14 @@ class Conv(nn.Module):
 
   @nn.compact
   def __call__(self, x: Float[Array, "*b h w c"]) -> Float[Array, "*b H W C"]:
-    pad = self.size // 2
     kernel = self.param(
         "kernel", nn.initializers.lecun_normal(),
         (self.size, self.size, x.shape[-1], self.features))
     bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-    y = jax.lax.conv_general_dilated(
-        x.reshape(-1, *x.shape[-3:]), kernel, (self.stride, self.stride),
-        ((pad, pad), (pad, pad)), dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    if self.size == 1:  # XLA would copy x into a layout for convolutions.
+      return x @ kernel[0, 0] + bias
+    y = convolution(x.reshape(-1, *x.shape[-3:]), kernel, self.stride)
     return y.reshape(*x.shape[:-3], *y.shape[-3:]) + bias
 
 
