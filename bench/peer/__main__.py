@@ -32,6 +32,7 @@ from bench.peer.workers import Worker
 
 PROGRAMS = {
     "tuning": "tuning step",
+    "dispatch": "ten tuning steps, as a run takes them",
     "sampling": "sampling step with guidance",
     "inversion": "inversion step",
     "encode": "encoding the clip",
@@ -45,7 +46,7 @@ _FRAMES = flags.DEFINE_integer("frames", 8, "Frames of the clip.")
 _SIZE = flags.DEFINE_integer("size", 64, "Its height and width, pixels.")
 _PROGRAMS = flags.DEFINE_multi_enum(
     "program", None, list(PROGRAMS), "Only these programs.")
-_ROUNDS = 7
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "Timed runs of each.")
 _HALF = "PyTorch bfloat16"
 
 
@@ -62,7 +63,7 @@ def measure(program: str, case: Case, cache: str) -> dict:
     cases[_HALF] = ("theirs", dataclasses.replace(case, dtype="bfloat16"))
   workers = {kind: begin(kind) for kind in cases}
   seconds = {kind: [] for kind in cases}
-  for _ in range(0 if program == "job" else _ROUNDS):
+  for _ in range(0 if program == "job" else _ROUNDS.value):
     for kind, worker in workers.items():
       seconds[kind].append(worker.time())
   found = {
@@ -133,13 +134,14 @@ def main(argv) -> None:
   del argv
   case = Case(_CHECKPOINT.value, _FRAMES.value, _SIZE.value)
   chosen = _PROGRAMS.value or [
-      name for name in PROGRAMS if name != "job" or case.embedded]
+      name for name in PROGRAMS
+      if case.embedded or name not in ("dispatch", "job")]
   with tempfile.TemporaryDirectory() as cache:
     found = {name: measure(name, case, cache) for name in chosen}
   print(f"\n{case.checkpoint}: {case.frames} frames of "
         f"{case.size}x{case.size}, {len(os.sched_getaffinity(0))} "
         f"threads, XLA_FLAGS: {found[chosen[0]]['flags']}, "
-        f"medians of {_ROUNDS} rounds\n")
+        f"medians of {_ROUNDS.value} rounds\n")
   report(found)
 
 

@@ -42,6 +42,11 @@ class Case:
     """The checkpoint's directory."""
     return _EMBEDDED if self.embedded else pathlib.Path(self.checkpoint)
 
+  @property
+  def at_a_time(self) -> int:
+    """Steps of tuning that a run takes at a time."""
+    return self.config().optimizer.steps_per_dispatch
+
   def config(self) -> ConfigDict:
     """The configuration that a run of `tav_jax.tune` would have."""
     config = (storybook if self.embedded else default).get_config()

@@ -32,13 +32,13 @@ set_up = cli.set_up
 
 
 def _on_mesh(program):
-  """`program(case, mesh)` as a function of the case, on its config's mesh."""
+  """`program(case, mesh, ...)` without `mesh`, on that of the case's config."""
 
   @functools.wraps(program)
-  def begin(case: Case):
+  def begin(case: Case, *args):
     mesh = parallel.mesh(**case.config().mesh)
     with jax.set_mesh(mesh):
-      run, result = program(case, mesh)
+      run, result = program(case, mesh, *args)
 
     def run_on_mesh() -> None:
       with jax.set_mesh(mesh):
@@ -85,9 +85,19 @@ def _lane(mesh: Mesh, tree):
   return parallel.stack([tree], parallel.param_specs(mesh, tree))
 
 
-@_on_mesh
-def tuning(case: Case, mesh: Mesh):
+def tuning(case: Case):
   """A step of tuning."""
+  return _tuning(case, 1)
+
+
+def dispatch(case: Case):
+  """As many steps of tuning as a run takes at a time."""
+  run, _ = _tuning(case, case.at_a_time)
+  return run, lambda: {}
+
+
+@_on_mesh
+def _tuning(case: Case, mesh: Mesh, count: int):
   net, given = network(case, mesh), case.inputs()
   _, adamw = session.optimizer(case.config())
   batch = tuple(given[k][None] for k in ("x0", "noise", "timestep", "text"))
@@ -104,7 +114,7 @@ def tuning(case: Case, mesh: Mesh):
 
   def run():
     last["states"], last["metrics"] = jax.block_until_ready(
-        take(last["states"], net.frozen, batch, 1))
+        take(last["states"], net.frozen, batch, count))
 
   def result():
     states, metrics = last["states"], last["metrics"]
@@ -199,9 +209,9 @@ def job(case: Case):
     given = session.encode(model, config, session.read(config))
     batches = jax.tree.map(lambda x: x[None], given)
     states = _lane(mesh, session.initial_state(model, adamw, config.seed))
-    at_a_time = config.optimizer.steps_per_dispatch
-    for _ in range(config.optimizer.steps // at_a_time):
-      states, metrics = take_steps(states, model.frozen, batches, at_a_time)
+    for _ in range(config.optimizer.steps // case.at_a_time):
+      states, metrics = take_steps(
+          states, model.frozen, batches, case.at_a_time)
       np.asarray(metrics["loss"])  # A run looks at it, too.
     ignore = lambda steps: None
     noise = editing.invert(
@@ -229,4 +239,4 @@ def _join(params: Params) -> np.ndarray:
 
 PROGRAMS = {
     f.__name__: f
-    for f in (tuning, sampling, inversion, encode, decode, job)}
+    for f in (tuning, dispatch, sampling, inversion, encode, decode, job)}

@@ -144,6 +144,17 @@ def tuning(case: Case):
   return run, result
 
 
+def dispatch(case: Case):
+  """As many steps of tuning as a run of this project takes at a time."""
+  step, _ = tuning(case)
+
+  def run():
+    for _ in range(case.at_a_time):
+      step()
+
+  return run, lambda: {}
+
+
 def sampling(case: Case):
   """A step of sampling with guidance: two clips."""
   video, schedule, given = Video(case), Schedule(case), _inputs(case)
@@ -309,4 +320,4 @@ def _join(named) -> np.ndarray:
 
 PROGRAMS = {
     f.__name__: f
-    for f in (tuning, sampling, inversion, encode, decode, job)}
+    for f in (tuning, dispatch, sampling, inversion, encode, decode, job)}
