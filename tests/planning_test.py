@@ -59,8 +59,15 @@ def test_costs_of_a_product():
   assert found.flops >= 2 * 64 * 64 * 128
   assert found.arguments == 2 * 64 * 128 * 4
   assert found.memory >= found.arguments + 64 * 64 * 4
-  seconds, bound = found.roofline(chips.Chip(1e3, 1e12, 1e9))
+  seconds, bound = found.roofline(chips.Chip(1e3, 1e12, 1e9, 1e12))
   assert bound == "compute" and seconds == found.flops / 1e3
+
+
+def test_messages_can_be_the_bound():
+  moved, messages = costs.read_collectives(HLO)
+  found = costs.Costs(0, 0, 0, 10, 10, moved, messages, 0)
+  seconds, bound = found.roofline(chips.Chip(1, 1, 1, 2))
+  assert bound == "messages" and seconds == (16 * 8 * 2 + 4 * 8 * 4) / 2
 
 
 @pytest.mark.parametrize("topology", ["v5e", "v9:2x2", "", "cpu"])

@@ -16,18 +16,20 @@ class Chip(NamedTuple):
     flops: bfloat16 operations a second.
     bandwidth: Bytes a second to and from its memory.
     memory: Bytes of its memory.
+    links: Bytes a second from other chips, over all links together.
   """
 
   flops: float
   bandwidth: float
   memory: float
+  links: float
 
 
 CHIPS = {
-    "v4": Chip(275e12, 1228e9, 32e9),
-    "v5e": Chip(197e12, 819e9, 16e9),
-    "v5p": Chip(459e12, 2765e9, 95e9),
-    "v6e": Chip(918e12, 1640e9, 32e9),
+    "v4": Chip(275e12, 1228e9, 32e9, 300e9),
+    "v5e": Chip(197e12, 819e9, 16e9, 200e9),
+    "v5p": Chip(459e12, 2765e9, 95e9, 600e9),
+    "v6e": Chip(918e12, 1640e9, 32e9, 400e9),
 }
 
 LOCAL = "local"

@@ -58,7 +58,8 @@ class Costs(NamedTuple):
     """Seconds at the chip's peak rates, and which of them is the bound."""
     times = {
         "compute": self.flops / chip.flops,
-        "memory": self.traffic / chip.bandwidth}
+        "memory": self.traffic / chip.bandwidth,
+        "messages": sum(self.collectives.values()) / chip.links}
     bound = max(times, key=times.get)
     return times[bound], bound
 
