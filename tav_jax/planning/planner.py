@@ -7,6 +7,7 @@ import math
 import pathlib
 
 import jax
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -118,11 +119,13 @@ def _row(program, cost, chip) -> dict[str, str]:
 def _costs(config, mesh, platform):
   """Every program of the run with its costs."""
   return [
-      (program, _cost(program, mesh, platform))
+      (program, cost(program, mesh, platform))
       for program in programs.of_run(config, mesh, platform)]
 
 
-def _cost(program, mesh, platform) -> costs.Costs:
+def cost(
+    program: programs.Program, mesh: Mesh, platform: str
+) -> costs.Costs:
   """Compiles, unless the same program has been compiled before."""
   lowered = program.lower(mesh, platform)
   kind = mesh.devices.flat[0].device_kind
@@ -153,7 +156,7 @@ def _most_frames(config, mesh, platform, chip) -> str:
     longer.video.frames = frames
     tuning, *_ = programs.of_run(longer, mesh, platform)
     try:
-      return _cost(tuning, mesh, platform).memory
+      return cost(tuning, mesh, platform).memory
     except jax.errors.JaxRuntimeError as error:
       if "RESOURCE_EXHAUSTED" not in str(error):
         raise

@@ -1,0 +1,84 @@
+r"""What each memory setting is worth, from programs compiled ahead of time.
+
+  python -m bench.random_checkpoint --size=sd1 --out=runs/sd1
+  python -m bench.memory --checkpoint=runs/sd1 --frames=8 --size=256
+  python -m bench.memory --checkpoint=runs/sd1 --topology=v5e:1x1
+
+One setting at a time is changed from its default. Weights, optimizer and the
+compiler's temporaries of the tuning step, and the most that the autoencoder's
+programs have beside its weights.
+"""
+
+from absl import app, flags
+import jax
+from ml_collections import ConfigDict
+
+from configs import default
+from tav_jax import cli, parallel
+from tav_jax.evaluation import table
+from tav_jax.planning import chips, planner, programs
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "A diffusers directory.", required=True)
+_FRAMES = flags.DEFINE_integer("frames", 24, "Frames of the clip.")
+_SIZE = flags.DEFINE_integer("size", 512, "Its height and width, pixels.")
+_TOPOLOGY = flags.DEFINE_string(
+    "topology", chips.LOCAL, "As of tav_jax.plan.")
+_GB = 1e9
+
+SETTINGS = (
+    {},
+    {"remat": False},
+    {"attention_block": 0},
+    {"attention_block": 64},
+    {"memory": "fit"},
+)
+
+
+def main(argv):
+  """Compiles and prints."""
+  del argv
+  cli.set_up()
+  devices, _ = chips.devices(_TOPOLOGY.value)
+  platform = devices[0].platform
+  rows = []
+  for changed in SETTINGS:
+    config = _config(changed)
+    mesh = parallel.mesh(devices, **config.mesh)
+    row = {"setting": ", ".join(
+        f"model.{k}={v}" for k, v in changed.items()) or "defaults"}
+    for program in programs.of_run(config, mesh, platform):
+      kind = program.name.split()[0]
+      if kind in ("tuning", "encoding", "decoding"):
+        row |= _cells(kind, program, mesh, platform)
+    rows.append(row)
+    print(table.markdown(rows), flush=True)
+
+
+def _config(changed: dict) -> ConfigDict:
+  config = default.get_config()
+  config.model.checkpoint = _CHECKPOINT.value
+  config.video.frames = _FRAMES.value
+  config.video.width = config.video.height = _SIZE.value
+  config.sampling.prompts = ("a cat",)
+  config.model.update(changed)
+  return config
+
+
+def _cells(kind, program, mesh, platform) -> dict[str, str]:
+  names = ["weights and optimizer"] * (kind == "tuning") + [
+      f"{kind}: temporaries"]
+  try:
+    found = planner.cost(program, mesh, platform)
+  except jax.errors.JaxRuntimeError as error:
+    if "RESOURCE_EXHAUSTED" not in str(error):
+      raise
+    return dict.fromkeys(names, "does not fit")
+  sizes = (found.arguments, found.temporaries)[-len(names):]
+  return {
+      name: f"{size / _GB:.2f} GB"
+      for name, size in zip(names, sizes, strict=True)}
+
+
+if __name__ == "__main__":
+  app.run(main)
