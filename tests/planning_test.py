@@ -89,6 +89,17 @@ def test_a_mesh_is_suggested(sizes, share, arguments, told):
       24, dict(zip(parallel.AXES, sizes, strict=True)), share, arguments)
 
 
+def test_a_plan_is_kept_for_the_same_flags_alone(tmp_path, monkeypatch):
+  monkeypatch.setattr(planner, "_KEPT", tmp_path)
+  mesh = parallel.mesh(jax.devices()[:1])
+  program = programs.Program("double", jax.jit(lambda x: x + x), (
+      jax.ShapeDtypeStruct((4,), jnp.float32),), 1)
+  for flags, kept in (("", 1), ("", 1), ("--xla_dump_to=", 2)):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    planner.cost(program, mesh, "cpu")
+    assert len(list(tmp_path.iterdir())) == kept
+
+
 @pytest.mark.slow
 def test_a_plan_for_this_machine(tmp_path):
   random_checkpoint.write(tmp_path / "model", "tiny1")

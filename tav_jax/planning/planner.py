@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 import pathlib
 
 import jax
@@ -129,8 +130,10 @@ def cost(
   """Compiles, unless the same program has been compiled before."""
   lowered = program.lower(mesh, platform)
   kind = mesh.devices.flat[0].device_kind
+  flags = os.environ.get(
+      "LIBTPU_INIT_ARGS" if platform == "tpu" else "XLA_FLAGS", "")
   key = hashlib.sha256("\n".join(
-      (lowered.as_text(), kind, str(mesh), jax.__version__)).encode())
+      (lowered.as_text(), kind, str(mesh), jax.__version__, flags)).encode())
   kept = _KEPT / f"{key.hexdigest()[:32]}.json"
   if kept.exists():
     return costs.Costs(**json.loads(kept.read_text()))
