@@ -6,6 +6,7 @@ An entry point is a function `main(config, workdir)` and `cli.run(main)`.
 from collections.abc import Callable
 import difflib
 import functools
+import glob
 import importlib.util
 import logging
 import os
@@ -157,6 +158,8 @@ def set_up() -> None:
   _set_up_logging()
   if _on_cpu():
     os.environ.setdefault("XLA_FLAGS", _CPU_FLAGS)  # Not yet read.
+    # XLA for TPU, installed for plans, would stop at flags it does not know.
+    jax.config.update("jax_platforms", "cpu")
   _set_up_compilation_cache()
 
 
@@ -200,13 +203,16 @@ def _set_up_logging() -> None:
 
 
 def _on_cpu() -> bool:
-  """Whether JAX will, as far as one can tell before it looks for devices.
-
-  XLA for TPU does not know these flags and stops at them.
-  """
+  """Whether JAX will, as far as one can tell before it looks for devices."""
   if jax.config.jax_platforms:
     return jax.config.jax_platforms == "cpu"
-  return not any(map(importlib.util.find_spec, ("libtpu", "jax_plugins")))
+  return not _has_tpu() and not importlib.util.find_spec("jax_plugins")
+
+
+def _has_tpu() -> bool:
+  """Whether the system shows the device files that libtpu opens."""
+  return any(
+      glob.glob(files) for files in ("/dev/accel[0-9]*", "/dev/vfio/[0-9]*"))
 
 
 def _be_quiet() -> None:

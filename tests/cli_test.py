@@ -40,14 +40,15 @@ def test_flags_for_the_cpu_unless_the_user_has_some(flags, own):
   assert on(JAX_PLATFORMS="cpu", **flags) == f"{own} cpu"
 
 
-@pytest.mark.parametrize("platforms,installed,expected", [
-    ("cpu", "libtpu", True), ("tpu,cpu", "", False), ("", "", True),
-    ("", "libtpu", False), ("", "jax_plugins", False)])
+@pytest.mark.parametrize("platforms,tpu,plugin,expected", [
+    ("cpu", True, False, True), ("tpu,cpu", False, False, False),
+    ("", False, False, True), ("", True, False, False),
+    ("", False, True, False)])
 def test_cpu_is_known_before_jax_starts(
-    platforms, installed, expected, monkeypatch):
+    platforms, tpu, plugin, expected, monkeypatch):
   config = types.SimpleNamespace(jax_platforms=platforms)
   monkeypatch.setattr(cli, "jax", types.SimpleNamespace(config=config))
+  monkeypatch.setattr(cli, "_has_tpu", lambda: tpu)
   monkeypatch.setattr(
-      importlib.util, "find_spec", lambda name: name if name == installed
-      else None)
+      importlib.util, "find_spec", lambda name: "a spec" if plugin else None)
   assert cli._on_cpu() is expected
