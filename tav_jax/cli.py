@@ -31,9 +31,12 @@ _MULTI_HOST = flags.DEFINE_bool(
     "command; JAX finds the others, or JAX_COORDINATOR_ADDRESS, "
     "JAX_NUM_PROCESSES and JAX_PROCESS_ID say where they are.")
 _CACHE = pathlib.Path("~/.cache/tav_jax/xla").expanduser()
-# Else XLA recomputes all that `remat` dropped at once, for the sake of
-# parallelism: twice the memory.
-_CPU_FLAGS = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
+# Else XLA:CPU removes the barriers of `remat`, finds that the same things are
+# computed twice, and keeps them instead; and orders what is left for the sake
+# of parallelism, not of memory. bench/memory.py shows what both are worth.
+_CPU_FLAGS = (
+    "--xla_disable_hlo_passes=cse_barrier_expander "
+    "--xla_cpu_enable_concurrency_optimized_scheduler=false")
 
 
 def run(

@@ -11,7 +11,7 @@ import pytest
 
 from tav_jax import cli
 
-SCRIPT = """
+START = """
 import os
 from tav_jax import cli
 cli.set_up()
@@ -20,13 +20,38 @@ assert jnp.ones(3).sum() == 3  # A flag that XLA does not know stops it here.
 print(os.environ["XLA_FLAGS"] == cli._CPU_FLAGS, jax.default_backend())
 """
 
+REMAT = """
+from tav_jax import cli
+cli.set_up()
+import jax, jax.numpy as jnp
+import numpy as np
 
-def on(**environment) -> str:
-  """What the script says, with no other XLA_FLAGS or JAX_PLATFORMS."""
+def gradient(wrap):
+  layer = wrap(lambda x, w: x + jnp.tanh(jnp.tanh(x @ w) @ w))
+
+  def loss(weights, x):
+    for i in range(len(weights)):
+      x = layer(x, weights[i])
+    return jnp.sum(x ** 2)
+
+  return jax.jit(jax.grad(loss))
+
+args = jnp.ones((8, 64, 64)) / 64, jnp.ones((4096, 64))
+kept, again = (
+    gradient(wrap).lower(*args).compile() for wrap in (
+        lambda f: f, jax.checkpoint))
+np.testing.assert_allclose(kept(*args), again(*args), rtol=1e-5)
+print(again.memory_analysis().temp_size_in_bytes
+      / kept.memory_analysis().temp_size_in_bytes)
+"""
+
+
+def said_by(script: str, **environment) -> str:
+  """What a script says, with no other XLA_FLAGS or JAX_PLATFORMS."""
   rest = {k: v for k, v in os.environ.items()
           if k not in ("XLA_FLAGS", "JAX_PLATFORMS")}
   done = subprocess.run(
-      [sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True,
+      [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True,
       env=rest | environment)
   assert done.returncode == 0, done.stderr[-3000:]
   return done.stdout.strip()
@@ -37,7 +62,11 @@ def on(**environment) -> str:
     ({"XLA_FLAGS": ""}, "False"),
     ({"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, "False")])
 def test_flags_for_the_cpu_unless_the_user_has_some(flags, own):
-  assert on(JAX_PLATFORMS="cpu", **flags) == f"{own} cpu"
+  assert said_by(START, JAX_PLATFORMS="cpu", **flags) == f"{own} cpu"
+
+
+def test_remat_saves_memory_on_cpu():
+  assert float(said_by(REMAT, JAX_PLATFORMS="cpu")) < 0.8
 
 
 @pytest.mark.parametrize("platforms,tpu,plugin,expected", [

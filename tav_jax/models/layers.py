@@ -60,8 +60,6 @@ class Conv(nn.Module):
         (self.size, self.size, x.shape[-1], self.features))
     bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-    if self.size == 1:  # XLA would copy x into a layout for convolutions.
-      return x @ kernel[0, 0] + bias
     y = convolution(x.reshape(-1, *x.shape[-3:]), kernel, self.stride)
     return y.reshape(*x.shape[:-3], *y.shape[-3:]) + bias
 
