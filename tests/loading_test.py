@@ -7,6 +7,7 @@ import json
 import pathlib
 import shutil
 import threading
+import tracemalloc
 import urllib.parse
 
 from flax import serialization, traverse_util
@@ -86,6 +87,23 @@ def with_buffer(arrays):
 
 def without_prefix(arrays):
   return {k.removeprefix("text_model."): v for k, v in arrays.items()}
+
+
+def test_no_second_copy_of_half_precision(tmp_path):
+  """Each array of float16 goes when its float32 is there."""
+  unet = tmp_path / "unet"
+  shutil.copytree(files.locate("storybook") / "unet", unet)
+  rewrite(
+      unet / pathlib.Path(UNET).name,
+      lambda arrays: {k: v.astype(np.float16) for k, v in arrays.items()})
+  pretrained.load_unet(unet)  # Python's own things, such as traces.
+  tracemalloc.start()
+  try:
+    _, params = pretrained.load_unet(unet)
+    _, peak = tracemalloc.get_traced_memory()
+  finally:
+    tracemalloc.stop()
+  assert peak < 1.2 * sum(x.nbytes for x in jax.tree.leaves(params))
 
 
 @pytest.mark.parametrize("file,change", [

@@ -127,6 +127,7 @@ def load_unet(
   params = names.strict_merge(
       traverse_util.unflatten_dict(expected, sep="/"),
       traverse_util.unflatten_dict(loaded, sep="/"), str(directory))
+  del loaded  # Nothing else may hold on to what is cast.
   return config, cast(params, jnp.float32)
 
 
@@ -271,8 +272,15 @@ def shapes(module: nn.Module, *args) -> Params:
 
 
 def cast(params: Params, dtype) -> Params:
-  """Parameters of another type."""
-  return jax.tree.map(lambda x: x.astype(dtype, copy=False), params)
+  """Parameters of another type; the given nested dict is emptied.
+
+  One array after the other, so that there are never two copies of more than
+  one.
+  """
+  flat = traverse_util.flatten_dict(params)
+  params.clear()
+  return traverse_util.unflatten_dict({
+      path: flat.pop(path).astype(dtype, copy=False) for path in list(flat)})
 
 
 def _check_widths(loaded: Pretrained, root: pathlib.Path) -> None:
