@@ -10,7 +10,6 @@ programs have beside its weights.
 """
 
 from absl import app, flags
-import jax
 from ml_collections import ConfigDict
 
 from configs import default
@@ -70,9 +69,7 @@ def _cells(kind, program, mesh, platform) -> dict[str, str]:
       f"{kind}: temporaries"]
   try:
     found = planner.cost(program, mesh, platform)
-  except jax.errors.JaxRuntimeError as error:
-    if "RESOURCE_EXHAUSTED" not in str(error):
-      raise
+  except planner.DoesNotFit:
     return dict.fromkeys(names, "does not fit")
   sizes = (found.arguments, found.temporaries)[-len(names):]
   return {

@@ -277,6 +277,8 @@ ROWS |= {
         ["--videos=none.csv", "a .csv or .jsonl file that is there"],
     "plan --config=config.py --topology=v9:2x2":
         ["--topology=v9:2x2", "a shape such as v5e:2x2"],
+    "plan --config=config.py --topology=local --most_frames":
+        ["--most_frames --topology=local", "a TPU slice such as v5e:2x2"],
     "plan --config=config.py --topology=local --config.video.width=15":
         ["video.width=15", "the nearest is 16"],
     f"{TUNE} --config.model.spatial=some":

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bench import random_checkpoint
+from configs import storybook
 from tav_jax import parallel
 from tav_jax.errors import InputError
 from tav_jax.models import flash
@@ -89,15 +90,72 @@ def test_a_mesh_is_suggested(sizes, share, arguments, told):
       24, dict(zip(parallel.AXES, sizes, strict=True)), share, arguments)
 
 
+_DOUBLE = programs.Program(
+    "double", jax.jit(lambda x: x + x),
+    (jax.ShapeDtypeStruct((4,), jnp.float32),), 1)
+
+
 def test_a_plan_is_kept_for_the_same_flags_alone(tmp_path, monkeypatch):
   monkeypatch.setattr(planner, "_KEPT", tmp_path)
   mesh = parallel.mesh(jax.devices()[:1])
-  program = programs.Program("double", jax.jit(lambda x: x + x), (
-      jax.ShapeDtypeStruct((4,), jnp.float32),), 1)
   for flags, kept in (("", 1), ("", 1), ("--xla_dump_to=", 2)):
     monkeypatch.setenv("XLA_FLAGS", flags)
-    planner.cost(program, mesh, "cpu")
+    planner.cost(_DOUBLE, mesh, "cpu")
     assert len(list(tmp_path.iterdir())) == kept
+
+
+def _plan(monkeypatch, memory):
+  """A plan of the embedded model, a frame of which needs 1 byte in all."""
+
+  def cost(program, mesh, platform):
+    del mesh, platform
+    is_tuning = program.name == "tuning step"
+    frames = float(program.args[-1].mean.shape[2] if is_tuning else 0)
+    if frames > 2 * memory:
+      raise planner.DoesNotFit("tuning step: out of memory")
+    return costs.Costs(0, frames, frames, 1, 1, {}, {}, 0)
+
+  chip = chips.Chip(1e12, 1e12, memory, 1e12)
+  monkeypatch.setattr(planner, "cost", cost)
+  monkeypatch.setattr(
+      planner.chips, "devices", lambda topology: (4 * jax.devices()[:1], chip))
+  config = storybook.get_config()
+  config.mesh.update(video=1, frame=2, model=2)
+  return planner.describe(config, "v5e:2x2", True)
+
+
+@pytest.mark.parametrize("most", [2, 7, 10, 23, 100])
+def test_the_most_frames(monkeypatch, most):
+  told = _plan(monkeypatch, most)
+  if most < 4:
+    assert told.endswith("the tuning step does not fit with 4.")
+  else:
+    fits = most // 4 * 4
+    assert told.endswith(
+        f"the tuning step fits with {fits} and not with {fits + 4}.")
+
+
+def test_a_plan_that_does_not_fit_suggests_a_mesh(monkeypatch):
+  told = _plan(monkeypatch, 2)
+  assert "It does NOT fit: tuning step: out of memory\n" in told
+  assert "Mesh: try mesh.video=1, mesh.frame=1, mesh.model=4, which" in told
+
+
+def test_what_does_not_fit_is_kept_too(tmp_path, monkeypatch):
+  def fails(lowered):
+    raise jax.errors.JaxRuntimeError(
+        "RESOURCE_EXHAUSTED: E1000: CompileTimeHbmOom: Ran out of memory on "
+        "HBM, the total (27G) exceeds available HBM (15G). HLO module: jit\n")
+
+  monkeypatch.setattr(planner, "_KEPT", tmp_path)
+  said = (
+      r"^double: out of memory on HBM, the total \(27G\) exceeds available HBM "
+      r"\(15G\)$")
+  compiled = costs.of
+  for of in (fails, compiled):
+    monkeypatch.setattr(costs, "of", of)
+    with pytest.raises(planner.DoesNotFit, match=said):
+      planner.cost(_DOUBLE, parallel.mesh(jax.devices()[:1]), "cpu")
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ import pathlib
 import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
-import numpy as np
 
 from tav_jax import parallel, settings
+from tav_jax.errors import InputError
 from tav_jax.evaluation import table
 from tav_jax.planning import chips, costs, programs
 
@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 _KEPT = pathlib.Path("~/.cache/tav_jax/plans").expanduser()
 _GB = 1e9
+
+
+class DoesNotFit(Exception):
+  """A program needs more memory than the device has; says how much."""
 
 
 def describe(config: ConfigDict, topology: str, most_frames: bool) -> str:
@@ -35,15 +39,37 @@ def describe(config: ConfigDict, topology: str, most_frames: bool) -> str:
   """
   settings.check(config)
   devices, chip = chips.devices(topology)
+  if most_frames and chip is None:
+    raise InputError(
+        f"--most_frames --topology={topology}: expected a TPU slice such as "
+        "v5e:2x2, whose memory is known")
   mesh = parallel.mesh(devices, **config.mesh)
   platform = devices[0].platform
-  plan = _costs(config, mesh, platform)
   lines = [
       f"{config.model.checkpoint}, {config.video.frames} frames of "
       f"{config.video.width}x{config.video.height}, on {topology} "
-      f"({len(devices)} x {devices[0].device_kind})", "",
-      table.markdown([
-          _row(program, cost, chip) for program, cost in plan])]
+      f"({len(devices)} x {devices[0].device_kind})", ""]
+  asked = programs.of_run(config, mesh, platform)
+  try:
+    lines += _table(
+        config, mesh, chip,
+        [(program, cost(program, mesh, platform)) for program in asked])
+  except DoesNotFit as error:
+    arguments = max(program.arguments for program in asked)
+    lines += [
+        f"It does NOT fit: {error}",
+        "Mesh: " + suggest(
+            config.video.frames, dict(mesh.shape), math.inf,
+            arguments / chip.memory)]
+  if most_frames:
+    lines.append(_most_frames(config, mesh, platform, chip))
+  return "\n".join(lines)
+
+
+def _table(config, mesh, chip, plan) -> list[str]:
+  """Lines about programs and their costs."""
+  lines = [table.markdown([
+      _row(program, cost, chip) for program, cost in plan])]
   if chip is not None:
     total = sum(
         program.times * cost.roofline(chip)[0] for program, cost in plan)
@@ -56,9 +82,7 @@ def describe(config: ConfigDict, topology: str, most_frames: bool) -> str:
         "Mesh: " + suggest(
             config.video.frames, dict(mesh.shape), needed / chip.memory,
             max(cost.arguments for _, cost in plan) / needed)]
-    if most_frames:
-      lines.append(_most_frames(config, mesh, platform, chip))
-  return "\n".join(lines)
+  return lines
 
 
 def suggest(
@@ -117,17 +141,14 @@ def _row(program, cost, chip) -> dict[str, str]:
   return row
 
 
-def _costs(config, mesh, platform):
-  """Every program of the run with its costs."""
-  return [
-      (program, cost(program, mesh, platform))
-      for program in programs.of_run(config, mesh, platform)]
-
-
 def cost(
     program: programs.Program, mesh: Mesh, platform: str
 ) -> costs.Costs:
-  """Compiles, unless the same program has been compiled before."""
+  """Compiles, unless the same program has been compiled before.
+
+  Raises:
+    DoesNotFit: If the compiler says so.
+  """
   lowered = program.lower(mesh, platform)
   kind = mesh.devices.flat[0].device_kind
   flags = os.environ.get(
@@ -135,16 +156,31 @@ def cost(
   key = hashlib.sha256("\n".join(
       (lowered.as_text(), kind, str(mesh), jax.__version__, flags)).encode())
   kept = _KEPT / f"{key.hexdigest()[:32]}.json"
-  if kept.exists():
-    return costs.Costs(**json.loads(kept.read_text()))
-  log.info("compiling: %s", program.name)
-  found = costs.of(lowered)
+  if not kept.exists():
+    log.info("compiling: %s", program.name)
+    found = _compile(lowered)
+    _KEPT.mkdir(parents=True, exist_ok=True)
+    partial = kept.with_suffix(".partial")
+    partial.write_text(json.dumps(found))
+    partial.replace(kept)
+  found = json.loads(kept.read_text())
+  if "too_much" in found:
+    raise DoesNotFit(f"{program.name}: {found['too_much']}")
+  return costs.Costs(**found)
+
+
+def _compile(lowered: jax.stages.Lowered) -> dict:
+  """Fields of `Costs`, or `too_much`, what the compiler says of it."""
+  try:
+    found = costs.of(lowered)
+  except jax.errors.JaxRuntimeError as error:
+    if "RESOURCE_EXHAUSTED" not in str(error):
+      raise
+    # "...: Ran out of memory on HBM, the total ... (27.39G) exceeds ..."
+    said = str(error).splitlines()[0].partition("Ran ")[2]
+    return {"too_much": said.partition(". HLO")[0] or str(error)}
   log.info("compiled in %.0f s", found.seconds)
-  _KEPT.mkdir(parents=True, exist_ok=True)
-  partial = kept.with_suffix(".partial")
-  partial.write_text(json.dumps(found._asdict()))
-  partial.replace(kept)
-  return found
+  return found._asdict()
 
 
 def _most_frames(config, mesh, platform, chip) -> str:
@@ -158,30 +194,35 @@ def _most_frames(config, mesh, platform, chip) -> str:
     longer = ConfigDict(config.to_dict())
     longer.video.frames = frames
     tuning, *_ = programs.of_run(longer, mesh, platform)
+    log.info("trying %d frames", frames)
     try:
       return cost(tuning, mesh, platform).memory
-    except jax.errors.JaxRuntimeError as error:
-      if "RESOURCE_EXHAUSTED" not in str(error):
-        raise
-      return float("inf")
+    except DoesNotFit:
+      return math.inf
 
-  shards = mesh.shape["frame"]
-  fits, low = config.video.frames, memory(config.video.frames)
-  if low > chip.memory:
-    return "Frames: the tuning step does not fit."
-  slope = (memory(2 * fits) - low) / fits
-  if not np.isfinite(slope):
-    slope = low / fits
-  fails = None
+  shards = mesh.shape["frame"] * mesh.shape["model"]
+  fits, fails = config.video.frames, None
+  while (low := memory(fits)) > chip.memory:
+    fails, fits = fits, fits // 2 // shards * shards
+    if not fits:
+      return f"Frames: the tuning step does not fit with {fails}."
+  slope = low / fits
+  if fails is None:
+    double = memory(2 * fits)
+    if math.isfinite(double):
+      slope = (double - low) / fits
+    if double <= chip.memory:
+      fits, low = 2 * fits, double
+    else:
+      fails = 2 * fits
   guess = fits + int((chip.memory - low) / slope)
   for _ in range(6):
-    guess -= guess % shards
-    if guess <= fits or (fails is not None and guess >= fails):
+    guess = max(guess - guess % shards, fits + shards)
+    if fails is not None and guess >= fails:
       break
-    log.info("trying %d frames", guess)
     if memory(guess) <= chip.memory:
-      fits, guess = guess, guess + max(shards, (
-          fails - guess) // 2 if fails else guess // 16)
+      fits, guess = guess, guess + (
+          (fails - guess) // 2 if fails else guess // 16)
     else:
       fails, guess = guess, (fits + guess) // 2
   return f"Frames: the tuning step fits with {fits}" + (

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +30,14 @@ class Program(NamedTuple):
   jitted: Callable
   args: tuple
   times: int
+
+  @property
+  def arguments(self) -> int:
+    """Bytes of the arguments, on each device."""
+    return sum(
+        math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
+        for x in jax.tree.leaves(self.args)
+        if isinstance(x, jax.ShapeDtypeStruct))
 
   def lower(self, mesh: Mesh, platform: str) -> jax.stages.Lowered:
     """The program for a mesh, ready to be compiled."""
