@@ -25,12 +25,14 @@ class Case:
     frames: Frames of the clip.
     size: Its height and width, in pixels.
     dtype: Of PyTorch's weights and arithmetic, "float32" or "bfloat16".
+    memory: This project's `model.memory`.
   """
 
   checkpoint: str
   frames: int
   size: int
   dtype: str = "float32"
+  memory: str = "given"
 
   @property
   def embedded(self) -> bool:
@@ -51,6 +53,7 @@ class Case:
     """The configuration that a run of `tav_jax.tune` would have."""
     config = (storybook if self.embedded else default).get_config()
     config.model.checkpoint = self.checkpoint
+    config.model.memory = self.memory
     config.video.frames = self.frames
     config.video.width = config.video.height = self.size
     config.sampling.prompts = config.sampling.prompts[:1]

@@ -63,21 +63,26 @@ class Network(NamedTuple):
 
 def network(case: Case, mesh: Mesh) -> Network:
   """The network as `video_model.load` has it."""
-  chosen = case.config().model
   unet, params = pretrained.load_unet(case.root)
-  how = video_model.compute(
-      jax.default_backend(), chosen.dtype, chosen.remat, chosen.attention,
-      chosen.attention_block)
-  trainable, frozen = optim.split(params, chosen.trainable)
+  how = _how(case)
+  trainable, frozen = optim.split(params, case.config().model.trainable)
   del params  # Else it holds on to what is moved.
   torch = {
       name: temporal_weight(name, x.shape) if "attn_temp" in name else x
       for name, x in names.write_torch_names(trainable).items()}
   return Network(
-      dataclasses.replace(unet, compute=how),
+      dataclasses.replace(unet, compute=how.compute),
       _lane(mesh, names.read_torch_names(torch)),
-      parallel.move(frozen, parallel.param_specs(mesh, frozen), how.dtype),
+      parallel.move(frozen, parallel.param_specs(mesh, frozen), how.frozen),
       load.load_schedule(case.root / "scheduler"))
+
+
+def _how(case: Case) -> video_model.How:
+  chosen = case.config().model
+  return video_model.how(
+      jax.default_backend(), memory=chosen.memory, dtype=chosen.dtype,
+      remat=chosen.remat, attention=chosen.attention,
+      attention_block=chosen.attention_block)
 
 
 def _lane(mesh: Mesh, tree):
@@ -110,6 +115,7 @@ def _tuning(case: Case, mesh: Mesh, count: int):
   take = step.make_steps(step.make_step(loss, adamw))
   before = _join(net.trainable)
   host = jax.tree.map(lambda x: np.asarray(x[0]), net.trainable)
+  net = net._replace(trainable=None)  # As a run has it: in the state alone.
   last = {"states": _lane(mesh, jax.device_get(step.init(host, adamw, 0)))}
 
   def run():
@@ -193,7 +199,9 @@ def decode(case: Case, mesh: Mesh):
 
 def _autoencoder(case: Case, mesh: Mesh):
   vae = load.load_vae(case.root / "vae")
-  return dataclasses.replace(vae, params=parallel.replicate(mesh, vae.params))
+  return dataclasses.replace(
+      vae, frames_at_a_time=_how(case).vae_frames,
+      params=parallel.replicate(mesh, vae.params))
 
 
 def job(case: Case):
