@@ -8,8 +8,6 @@ over steps then does once for a frozen kernel. XLA:TPU makes the same program of
 both.
 """
 
-
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float

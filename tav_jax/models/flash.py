@@ -193,8 +193,7 @@ def _call(kernel, walk: np.ndarray, blocks: int, steps: int, outer: int):
 
 
 def _div(i, steps: int):
-  """Floor division of what is not negative, without Python's care for signs.
-  """
+  """Floor division of what is not negative."""
   return jax.lax.div(i, jnp.int32(steps))
 
 
