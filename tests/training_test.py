@@ -1,6 +1,11 @@
 """Which parameters train, what a step does, and what is logged."""
 
+import gc
 import json
+import logging
+import os
+import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -138,6 +143,29 @@ def test_checkpoint_round_trip(tmp_path):
       assert a.dtype == b.dtype
       np.testing.assert_array_equal(a, b)
   checkpoints.close()
+
+
+def test_what_cannot_be_read_is_said_once(tmp_path, monkeypatch, caplog):
+  """orbax reads arrays at a time, and goes away when the first one fails."""
+  random = np.random.default_rng(0)
+  arrays = {str(i): random.normal(size=(200, 100)) for i in range(64)}
+  state = start(optim.adamw(0.1))._replace(trainable=arrays)
+  checkpoints = Checkpoints(tmp_path / "c")
+  checkpoints.save(state)
+  for file in (tmp_path / "c/0").rglob("d/*"):
+    os.truncate(file, file.stat().st_size // 2)
+  printed = []
+  monkeypatch.setattr(
+      sys, "unraisablehook", lambda x: printed.append(str(x.exc_value)))
+  monkeypatch.setattr(logging.getLogger("asyncio"), "level", logging.ERROR)
+  for _ in range(20):
+    with pytest.raises(InputError, match="cannot be restored"):
+      checkpoints.restore(state)
+  checkpoints.close()
+  time.sleep(0.5)  # For those that are late.
+  gc.collect()
+  printed += [x.message for x in caplog.records if x.name == "asyncio"]
+  assert not printed
 
 
 def test_metrics_go_on_where_a_run_left_off(tmp_path):
