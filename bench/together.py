@@ -21,8 +21,6 @@ from absl import app, flags
 import numpy as np
 import tqdm
 
-from bench.edits import edits
-from tav_jax.data.storybook.scene import caption
 from tav_jax.evaluation import table
 
 _OUT = flags.DEFINE_string("out", None, "Directory to write.", required=True)
@@ -30,7 +28,18 @@ _STEPS = flags.DEFINE_integer("steps", 40, "Tuning steps.", 1)
 _SAMPLING = flags.DEFINE_integer("sampling_steps", 10, "DDIM steps.", 1)
 _ROUNDS = flags.DEFINE_integer("rounds", 2, "Rounds that count.", 1)
 
-_VIDEOS = pathlib.Path("tav_jax/data/storybook/videos").resolve()
+_DIRECTORY = pathlib.Path("tav_jax/data/storybook/videos").resolve()
+_VIDEOS = {  # With caption and prompt.
+    "man-skiing": (
+        "a man is skiing on the snow", "a panda is skiing on the snow"),
+    "penguin-surfing": (
+        "a penguin is surfing on the beach",
+        "a rabbit is surfing on the beach"),
+    "rabbit-jumping": (
+        "a rabbit is jumping on the grass", "a robot is jumping on the grass"),
+    "robot-dancing": (
+        "a robot is dancing in the city", "a woman is dancing in the city"),
+}
 _WAYS = ("eight together", "one after another", "eight commands")
 
 
@@ -62,13 +71,10 @@ def main(argv):
 
 
 def _write_list(path: pathlib.Path) -> list[dict[str, str]]:
-  rows = []
-  for file in sorted(_VIDEOS.glob("*.mp4")):
-    source, changes = edits(file.stem)
-    rows += [
-        {"name": f"{file.stem}-{seed}", "video": str(file),
-         "caption": caption(source), "prompts": caption(changes[0]),
-         "seed": str(seed)} for seed in (1, 2)]
+  rows = [
+      {"name": f"{name}-{seed}", "video": str(_DIRECTORY / f"{name}.mp4"),
+       "caption": caption, "prompts": prompt, "seed": str(seed)}
+      for name, (caption, prompt) in _VIDEOS.items() for seed in (1, 2)]
   with path.open("w", newline="") as file:
     writer = csv.DictWriter(file, list(rows[0]))
     writer.writeheader()

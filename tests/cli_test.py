@@ -81,3 +81,20 @@ def test_cpu_is_known_before_jax_starts(
   monkeypatch.setattr(
       importlib.util, "find_spec", lambda name: "a spec" if plugin else None)
   assert cli._on_cpu() is expected
+
+
+@pytest.mark.slow
+def test_every_benchmark_starts():
+  """Their flags are defined once, whatever they import."""
+  names = [
+      f"bench.{path.stem}" for path in (ROOT / "bench").iterdir()
+      if path.suffix == ".py" or (path / "__main__.py").exists()]
+  assert "bench.peer" in names
+  started = [
+      subprocess.Popen(
+          [sys.executable, "-m", name, "--help"], cwd=ROOT, text=True,
+          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+      for name in names]
+  for process in started:
+    said = process.communicate()[0]
+    assert "Traceback" not in said or "No module named 'torch'" in said, said

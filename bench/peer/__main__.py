@@ -34,8 +34,9 @@ from bench.peer.workers import Worker
 
 PROGRAMS = {
     "tuning": "tuning step",
-    "dispatch": "ten tuning steps, as a run takes them",
+    "tuning_run": "ten tuning steps, as a run takes them",
     "sampling": "sampling step with guidance",
+    "sampling_run": "ten sampling steps, as a run takes them",
     "inversion": "inversion step",
     "encode": "encoding the clip",
     "decode": "decoding the clip",

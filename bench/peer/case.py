@@ -13,6 +13,9 @@ import numpy as np
 
 from configs import default, storybook
 
+# Of tuning or sampling, which a run of this project takes at a time.
+STEPS = 10
+
 _EMBEDDED = pathlib.Path("tav_jax/data/storybook/checkpoint")
 
 
@@ -43,11 +46,6 @@ class Case:
   def root(self) -> pathlib.Path:
     """The checkpoint's directory."""
     return _EMBEDDED if self.embedded else pathlib.Path(self.checkpoint)
-
-  @property
-  def at_a_time(self) -> int:
-    """Steps of tuning that a run takes at a time."""
-    return self.config().optimizer.steps_per_dispatch
 
   def config(self) -> ConfigDict:
     """The configuration that a run of `tav_jax.tune` would have."""

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 import numpy as np
 import optax
 
-from bench.peer.case import Case, temporal_weight
+from bench.peer.case import Case, STEPS, temporal_weight
 from tav_jax import (
   cli,
   editing,
@@ -95,9 +95,9 @@ def tuning(case: Case):
   return _tuning(case, 1)
 
 
-def dispatch(case: Case):
-  """As many steps of tuning as a run takes at a time."""
-  run, _ = _tuning(case, case.at_a_time)
+def tuning_run(case: Case):
+  """Ten steps of tuning, which a run takes at a time."""
+  run, _ = _tuning(case, STEPS)
   return run, lambda: {}
 
 
@@ -133,12 +133,22 @@ def _tuning(case: Case, mesh: Mesh, count: int):
   return run, result
 
 
-@_on_mesh
-def sampling(case: Case, mesh: Mesh):
+def sampling(case: Case):
   """A step of sampling with guidance: two clips."""
+  return _sampling(case, 1)
+
+
+def sampling_run(case: Case):
+  """Ten of them, which a run takes at a time."""
+  run, _ = _sampling(case, STEPS)
+  return run, lambda: {}
+
+
+@_on_mesh
+def _sampling(case: Case, mesh: Mesh, count: int):
   net, given, last = network(case, mesh), case.inputs(), {}
   config = case.config().sampling
-  steps = _middle(net.schedule, config.steps)
+  steps = _middle(net.schedule, config.steps, count)
 
   def run():
     last["x"] = jax.block_until_ready(editing.follow(
@@ -155,7 +165,7 @@ def inversion(case: Case, mesh: Mesh):
   """A step of inversion, without guidance."""
   net, given, last = network(case, mesh), case.inputs(), {}
   asked, noisier, cleaner = _middle(
-      net.schedule, case.config().sampling.steps)
+      net.schedule, case.config().sampling.steps, 1)
 
   def run():
     last["x"] = jax.block_until_ready(editing.follow(
@@ -166,11 +176,10 @@ def inversion(case: Case, mesh: Mesh):
       "inversion step": np.asarray(last["x"][0]) - given["x0"]}
 
 
-def _middle(schedule: Schedule, count: int) -> tuple[np.ndarray, ...]:
-  """The step in the middle of sampling."""
-  at = count // 2
+def _middle(schedule: Schedule, of: int, count: int) -> tuple[np.ndarray, ...]:
+  """Steps from the middle of sampling."""
   return tuple(
-      x[at:at + 1] for x in ddim.sampling_steps(schedule, count))
+      x[of // 2:of // 2 + count] for x in ddim.sampling_steps(schedule, of))
 
 
 @_on_mesh
@@ -217,9 +226,8 @@ def job(case: Case):
     given = session.encode(model, config, session.read(config))
     batches = jax.tree.map(lambda x: x[None], given)
     states = _lane(mesh, session.initial_state(model, adamw, config.seed))
-    for _ in range(config.optimizer.steps // case.at_a_time):
-      states, metrics = take_steps(
-          states, model.frozen, batches, case.at_a_time)
+    for _ in range(config.optimizer.steps // STEPS):
+      states, metrics = take_steps(states, model.frozen, batches, STEPS)
       np.asarray(metrics["loss"])  # A run looks at it, too.
     ignore = lambda steps: None
     noise = editing.invert(
@@ -247,4 +255,6 @@ def _join(params: Params) -> np.ndarray:
 
 PROGRAMS = {
     f.__name__: f
-    for f in (tuning, dispatch, sampling, inversion, encode, decode, job)}
+    for f in (
+        tuning, tuning_run, sampling, sampling_run, inversion, encode, decode,
+        job)}

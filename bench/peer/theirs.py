@@ -13,7 +13,7 @@ from PIL import Image
 import torch
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from bench.peer.case import Case, temporal_weight
+from bench.peer.case import Case, STEPS, temporal_weight
 from bench.peer.torch_unet import inflate
 
 _FRAMES_AT_A_TIME = 4  # Of the autoencoder, as in this project.
@@ -144,12 +144,16 @@ def tuning(case: Case):
   return run, result
 
 
-def dispatch(case: Case):
-  """As many steps of tuning as a run of this project takes at a time."""
-  step, _ = tuning(case)
+def tuning_run(case: Case):
+  """Ten steps of tuning."""
+  return _ten(tuning(case))
+
+
+def _ten(program):
+  step, _ = program
 
   def run():
-    for _ in range(case.at_a_time):
+    for _ in range(STEPS):
       step()
 
   return run, lambda: {}
@@ -170,6 +174,11 @@ def sampling(case: Case):
         video, schedule, given["noise"], both, chosen, config.guidance)
 
   return run, lambda: {"sampling step": _last(last["x"] - given["noise"])}
+
+
+def sampling_run(case: Case):
+  """Ten of them."""
+  return _ten(sampling(case))
 
 
 def _guided(video, schedule, x, both, step, scale):
@@ -320,4 +329,6 @@ def _join(named) -> np.ndarray:
 
 PROGRAMS = {
     f.__name__: f
-    for f in (tuning, dispatch, sampling, inversion, encode, decode, job)}
+    for f in (
+        tuning, tuning_run, sampling, sampling_run, inversion, encode, decode,
+        job)}
