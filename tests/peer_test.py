@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("torch")
 
 from bench import random_checkpoint
-from bench.peer import ours, theirs
+from bench.peer import ours, theirs, workers
 from bench.peer.case import apart, Case
 
 
@@ -31,6 +31,15 @@ def test_a_step_of_tuning_agrees(case):
     assert apart(found, expected)[0] < 1e-5
   # AdamW's first step has the sign of gradients that are about zero, too.
   assert apart(*weights)[1] < 2e-2
+
+
+def test_a_process_without_memory_is_said(tmp_path):
+  case = Case("storybook", frames=2, size=16)
+  worker = workers.Worker("theirs", "decode", case, str(tmp_path))
+  assert len(worker.time()) == 2
+  worker._process.kill()
+  with pytest.raises(SystemExit, match=r"ended with -9.*out of memory"):
+    worker.memory()
 
 
 def _results(case, program):

@@ -8,11 +8,11 @@ r"""Time and memory of this project beside the same method in PyTorch.
 The peer (torch_unet.py, theirs.py) has diffusers' modules and
 `scaled_dot_product_attention`. Both have the same weights, inputs, noise,
 timestep and number of threads; activations are recomputed in both or in none.
-Each has a process of its own for each program, and they are asked in turns for
-one run; times are medians. CPU time is that of all threads together, which
+Each has a process of its own for each program, and the two are asked in turns
+for one run; times are medians. CPU time is that of all threads together, which
 others on the machine change less. Memory is the most that the process ever had.
-Other models than the embedded one also run with `model.memory=fit`, which
-rounds the frozen weights to bfloat16.
+After them, in turns too: PyTorch in bfloat16, and models other than the
+embedded one with `model.memory=fit`, which rounds frozen weights to bfloat16.
 
 The first results of both, in float32, are compared: the largest difference over
 the largest value, and the norm of the difference over the norm. Steps of
@@ -56,36 +56,51 @@ _HALF = "PyTorch bfloat16"
 
 def measure(program: str, case: Case, cache: str) -> dict:
   """All numbers of one program."""
-  cases = {"PyTorch": ("theirs", case), "tav_jax": ("ours", case)}
-  begin = lambda kind: Worker(cases[kind][0], program, cases[kind][1], cache)
+  pair = {"PyTorch": ("theirs", case), "tav_jax": ("ours", case)}
   first, results = {}, {}
-  for kind in cases:  # With nothing in JAX's cache.
-    worker = begin(kind)
+  for kind, (framework, of) in pair.items():  # With nothing in JAX's cache.
+    worker = Worker(framework, program, of, cache)
     first[kind], results[kind] = worker.start, worker.result()
     worker.stop()
+  others = {}
   if not case.embedded:
-    cases[_FIT] = ("ours", dataclasses.replace(case, memory="fit"))
+    others[_FIT] = ("ours", dataclasses.replace(case, memory="fit"))
   if program != "job" and _has_bfloat16():
-    cases[_HALF] = ("theirs", dataclasses.replace(case, dtype="bfloat16"))
-  workers = {kind: begin(kind) for kind in cases}
+    others[_HALF] = ("theirs", dataclasses.replace(case, dtype="bfloat16"))
+  # Two at a time: four would need 27 GiB for Stable Diffusion v1-4.
+  numbers = (
+      in_turns(program, pair, cache) | in_turns(program, others, cache))
+  of_all = lambda what: {k: v[what] for k, v in numbers.items() if what in v}
+  return {
+      "seconds": of_all("seconds"), "memory": of_all("memory"),
+      "first": first["tav_jax"], "again": of_all("start"),
+      "flags": numbers["tav_jax"]["flags"],
+      "apart": {
+          name: apart(x, results["PyTorch"][name])
+          for name, x in results["tav_jax"].items()}}
+
+
+def in_turns(
+    program: str, cases: dict[str, tuple[str, Case]], cache: str
+) -> dict[str, dict]:
+  """Start, memory, flags and, but of the job, median times of each."""
+  workers = {
+      kind: Worker(framework, program, case, cache)
+      for kind, (framework, case) in cases.items()}
   seconds = {kind: [] for kind in cases}
   for _ in range(0 if program == "job" else _ROUNDS.value):
     for kind, worker in workers.items():
       seconds[kind].append(worker.time())
-  found = {
-      "seconds": {
-          k: tuple(map(statistics.median, zip(*v, strict=True)))
-          for k, v in seconds.items() if v},
-      "memory": {k: worker.memory() for k, worker in workers.items()},
-      "first": first["tav_jax"],
-      "again": {k: worker.start for k, worker in workers.items()},
-      "apart": {
-          name: apart(x, results["PyTorch"][name])
-          for name, x in results["tav_jax"].items()},
-      "flags": workers["tav_jax"].flags()}
-  for worker in workers.values():
+  numbers = {}
+  for kind, worker in workers.items():
+    numbers[kind] = {
+        "start": worker.start, "memory": worker.memory(),
+        "flags": worker.flags()}
+    if seconds[kind]:
+      numbers[kind]["seconds"] = tuple(
+          map(statistics.median, zip(*seconds[kind], strict=True)))
     worker.stop()
-  return found
+  return numbers
 
 
 def _has_bfloat16() -> bool:
@@ -141,7 +156,7 @@ def main(argv) -> None:
   case = Case(_CHECKPOINT.value, _FRAMES.value, _SIZE.value)
   chosen = _PROGRAMS.value or [
       name for name in PROGRAMS
-      if case.embedded or name not in ("dispatch", "job")]
+      if case.embedded or name not in ("tuning_run", "sampling_run", "job")]
   with tempfile.TemporaryDirectory() as cache:
     found = {name: measure(name, case, cache) for name in chosen}
   print(f"\n{case.checkpoint}: {case.frames} frames of "

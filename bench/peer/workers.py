@@ -7,6 +7,8 @@ import importlib
 import multiprocessing
 import os
 import resource
+import signal
+import sys
 import time
 
 from bench.peer.case import Case
@@ -32,10 +34,11 @@ class Worker:
     self._pipe, there = context.Pipe()
     started = time.perf_counter()
     self._process = context.Process(
-        target=_serve, args=(there, framework, program, case, cache))
+        target=_serve, args=(there, framework, program, case, cache),
+        daemon=True)  # Ends when the others' turns have failed.
     self._process.start()
     there.close()
-    self._pipe.recv()
+    self._receive()
     self.start = time.perf_counter() - started
 
   def time(self) -> tuple[float, float]:
@@ -60,8 +63,25 @@ class Worker:
     self._process.join()
 
   def _ask(self, what: str):
-    self._pipe.send(what)
-    return self._pipe.recv()
+    try:
+      self._pipe.send(what)
+    except ConnectionError:
+      self._ended()
+    return self._receive()
+
+  def _receive(self):
+    try:
+      return self._pipe.recv()
+    except (EOFError, ConnectionError):
+      self._ended()
+
+  def _ended(self):
+    self._process.join()
+    code = self._process.exitcode
+    sys.exit(
+        f"a process of the comparison ended with {code}, expected to go on: "
+        + ("out of memory? Give fewer --frames or a smaller --size"
+           if code == -signal.SIGKILL else "its error is above"))
 
 
 def _serve(pipe, framework: str, program: str, case: Case, cache: str) -> None:
