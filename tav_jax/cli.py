@@ -31,12 +31,16 @@ _MULTI_HOST = flags.DEFINE_bool(
     "command; JAX finds the others, or JAX_COORDINATOR_ADDRESS, "
     "JAX_NUM_PROCESSES and JAX_PROCESS_ID say where they are.")
 _CACHE = pathlib.Path("~/.cache/tav_jax/xla").expanduser()
-# Else XLA:CPU removes the barriers of `remat`, finds that the same things are
+# On CPU. The last puts convolutions, products and sums into YNNPACK's kernels.
+# Else XLA removes the barriers of `remat`, finds that the same things are
 # computed twice, and keeps them instead; and orders what is left for the sake
-# of parallelism, not of memory. bench/memory.py shows what both are worth.
+# of parallelism, not of memory. bench/memory.py and bench/peer show what they
+# are worth.
 _CPU_FLAGS = (
     "--xla_disable_hlo_passes=cse_barrier_expander "
-    "--xla_cpu_enable_concurrency_optimized_scheduler=false")
+    "--xla_cpu_enable_concurrency_optimized_scheduler=false "
+    "--xla_cpu_experimental_ynn_fusion_type=dot,reduce")
+_FLAGS_OF = (0, 10)  # XLA stops at flags it does not know, as another's may be.
 
 
 def run(
@@ -160,10 +164,22 @@ def set_up() -> None:
   """Logging, XLA and its cache, as every entry point has them."""
   _set_up_logging()
   if _on_cpu():
-    os.environ.setdefault("XLA_FLAGS", _CPU_FLAGS)  # Not yet read.
+    _set_up_cpu()
     # XLA for TPU, installed for plans, would stop at flags it does not know.
     jax.config.update("jax_platforms", "cpu")
   _set_up_compilation_cache()
+
+
+def _set_up_cpu() -> None:
+  """Flags for XLA, which it has not read yet."""
+  if "XLA_FLAGS" in os.environ:
+    return
+  if jax.__version_info__[:2] == _FLAGS_OF:
+    os.environ["XLA_FLAGS"] = _CPU_FLAGS
+  else:
+    logging.getLogger(__name__).warning(
+        "JAX %s: slower and larger on CPU than JAX %d.%d, whose flags for XLA "
+        "it may not know", jax.__version__, *_FLAGS_OF)
 
 
 def _guard(main: Callable, config: config_dict.ConfigDict) -> None:

@@ -40,22 +40,31 @@ _RANGES = (
 )
 
 
+_PROMPTS = "expected one or more texts, such as \"('a panda is skiing',)\""
+
+
 def check(config: ConfigDict) -> None:
   """Raises an InputError that names the first value out of range."""
+  check_all_but_texts(config)
+  prompts = config.sampling.prompts
+  if not all(isinstance(p, str) and p.strip() for p in prompts):
+    raise InputError(f"sampling.prompts={prompts!r}: {_PROMPTS}")
+  if not config.video.caption.strip():
+    raise InputError(
+        f"video.caption={config.video.caption!r}: expected what the video "
+        "shows, such as 'a man is skiing'")
+
+
+def check_all_but_texts(config: ConfigDict) -> None:
+  """Like `check`, where it does not matter what captions and prompts say."""
   check_ranges(config, _RANGES)
   if config.sampling.start not in STARTS:
     raise InputError(
         f"sampling.start={config.sampling.start!r}: expected "
         f"{', '.join(STARTS)}")
-  prompts = config.sampling.prompts
-  if not prompts or not all(isinstance(p, str) and p.strip() for p in prompts):
+  if not config.sampling.prompts:
     raise InputError(
-        f"sampling.prompts={prompts!r}: expected one or more texts, such as "
-        "\"('a panda is skiing',)\"")
-  if not config.video.caption.strip():
-    raise InputError(
-        f"video.caption={config.video.caption!r}: expected what the video "
-        "shows, such as 'a man is skiing'")
+        f"sampling.prompts={config.sampling.prompts!r}: {_PROMPTS}")
 
 
 def check_for_model(

@@ -65,6 +65,13 @@ def test_flags_for_the_cpu_unless_the_user_has_some(flags, own):
   assert said_by(START, JAX_PLATFORMS="cpu", **flags) == f"{own} cpu"
 
 
+def test_flags_are_for_one_version():
+  """XLA stops the process at a flag that it does not know."""
+  other = "import jax; jax.__version_info__ = (0, 11, 0)\n" + START.replace(
+      'os.environ["XLA_FLAGS"] ==', '"XLA_FLAGS" not in os.environ,')
+  assert said_by(other, JAX_PLATFORMS="cpu").startswith("True ")
+
+
 def test_remat_saves_memory_on_cpu():
   assert float(said_by(REMAT, JAX_PLATFORMS="cpu")) < 0.8
 

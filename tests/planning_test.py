@@ -120,6 +120,7 @@ def _plan(monkeypatch, memory):
   monkeypatch.setattr(
       planner.chips, "devices", lambda topology: (4 * jax.devices()[:1], chip))
   config = storybook.get_config()
+  config.video.caption, config.sampling.prompts = "", ("",)  # As in default.py.
   config.mesh.update(video=1, frame=2, model=2)
   return planner.describe(config, "v5e:2x2", True)
 
