@@ -1,6 +1,6 @@
 r"""Which kernel of sparse-causal attention is best on a TPU, without one.
 
-  pip install libtpu
+  pip install -r requirements-tpu.txt
   python -m bench.attention
 
 Compiles forward and gradient of `attend` for one v5e chip, for one frame that
@@ -41,7 +41,7 @@ def main(argv):
             sharding=parallel.video_spec(mesh, (1,) * 5)) for frames in (1, 2))
     found = costs.of(programs.Program(
         kernel, jax.jit(_gradients(kernel)), (query, keys, keys, query),
-        1).lower(mesh, "tpu"))
+        1).lower(mesh, "tpu"), "tpu")
     seconds, bound = found.roofline(chip)
     rows.append({
         "positions x width": f"{positions} x {width}", "kernel": kernel,

@@ -2,9 +2,10 @@ r"""Compiles a run's programs ahead of time and says what fits, and how fast.
 
   python -m tav_jax.plan --config=configs/default.py --topology=v5e:2x2
 
-Needs no TPU and no weights: the TPU compiler (`pip install libtpu`) runs on any
-machine. --topology=local asks this machine's own devices instead. Results are
-kept, so that the same plan is there at once the next time.
+Needs no TPU and no weights: the TPU compiler, which `pip install -r
+requirements-tpu.txt` brings, runs on any machine. --topology=local asks this
+machine's own devices instead. Results are kept, so that the same plan is there
+at once the next time.
 """
 
 import logging

@@ -1,6 +1,7 @@
 """Plans: what programs cost, read from their text, and what is printed."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 
@@ -56,7 +57,7 @@ def test_collectives_by_kind():
 
 def test_costs_of_a_product():
   x = jax.ShapeDtypeStruct((64, 128), jnp.float32)
-  found = costs.of(jax.jit(lambda a, b: a @ b.T).lower(x, x))
+  found = costs.of(jax.jit(lambda a, b: a @ b.T).lower(x, x), "cpu")
   assert found.flops >= 2 * 64 * 64 * 128
   assert found.arguments == 2 * 64 * 128 * 4
   assert found.memory >= found.arguments + 64 * 64 * 4
@@ -143,7 +144,8 @@ def test_a_plan_that_does_not_fit_suggests_a_mesh(monkeypatch):
 
 
 def test_what_does_not_fit_is_kept_too(tmp_path, monkeypatch):
-  def fails(lowered):
+  def fails(lowered, platform):
+    del lowered, platform
     raise jax.errors.JaxRuntimeError(
         "RESOURCE_EXHAUSTED: E1000: CompileTimeHbmOom: Ran out of memory on "
         "HBM, the total (27G) exceeds available HBM (15G). HLO module: jit\n")
@@ -175,8 +177,11 @@ def test_a_plan_for_this_machine(tmp_path):
     assert any(name in row for row in rows), name
 
 
-@pytest.mark.skipif(
+needs_tpu_compiler = pytest.mark.skipif(
     not importlib.util.find_spec("libtpu"), reason="the TPU compiler: libtpu")
+
+
+@needs_tpu_compiler
 def test_the_kernel_compiles_for_a_tpu():
   """Forward and gradient, of the widths and sizes of Stable Diffusion 1."""
   devices, chip = chips.devices("v5e:1x1")
@@ -193,9 +198,34 @@ def test_the_kernel_compiles_for_a_tpu():
 
     found = costs.of(
         programs.Program("", jax.jit(gradients), (x, x, x), 1).lower(
-            mesh, "tpu"))
+            mesh, "tpu"), "tpu")
     # Nothing of the size of the scores is ever kept.
     assert found.memory < 20 * x.size * 2
     products = 2 * len(pairs) * 8 * width * positions**2 * (2 + 3 + 4)
     assert np.isclose(found.flops, products, rtol=0.3)
   assert chip.memory == 16e9
+
+
+REMAT = """
+from tav_jax import cli, parallel
+cli.set_up()
+import jax, jax.numpy as jnp
+from tav_jax.planning import chips, costs, programs
+devices, _ = chips.devices("v5e:2x2")
+mesh = parallel.mesh(devices)
+layer = jax.checkpoint(lambda x: jnp.sin(jnp.sin(x @ x)))
+step = jax.jit(jax.grad(lambda x: jnp.sum(layer(x) ** 2)))
+x = jax.ShapeDtypeStruct(
+    (128, 128), jnp.float32, sharding=parallel.video_spec(mesh, (1, 1)))
+print(costs.of(programs.Program("", step, (x,), 1).lower(mesh, "tpu"), "tpu"))
+"""
+
+
+@needs_tpu_compiler
+def test_a_cpus_flags_are_not_for_the_tpu():
+  """Whose compiler cannot do without the pass that they leave out."""
+  done = subprocess.run(
+      [sys.executable, "-c", REMAT], cwd=ROOT, capture_output=True, text=True,
+      env={k: v for k, v in os.environ.items() if k != "XLA_FLAGS"})
+  assert done.returncode == 0, done.stderr[-3000:]
+  assert "Costs(arguments=65536" in done.stdout

@@ -65,6 +65,7 @@ def devices(topology: str) -> tuple[list[jax.Device], Chip | None]:
     reason = str(error).strip().splitlines()[0][:150]
     raise InputError(
         f"--topology={topology}: the TPU compiler does not take it ({reason}); "
-        "expected such as v5e:2x4 or v4:2x2x1, and `pip install libtpu`"
+        "expected such as v5e:2x4 or v4:2x2x1, and its compiler: `pip install "
+        "-r requirements-tpu.txt`"
     ) from error
   return list(found.devices)[:1 if alone else None], CHIPS[chip]

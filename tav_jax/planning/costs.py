@@ -64,10 +64,15 @@ class Costs(NamedTuple):
     return times[bound], bound
 
 
-def of(lowered: jax.stages.Lowered) -> Costs:
-  """Compiles a program and reads what it costs."""
+# XLA_FLAGS that are for this process's CPU (cli.py) would hold for a TPU too,
+# whose compiler needs the pass that they leave out.
+_OF_TPU = {"xla_disable_hlo_passes": ""}
+
+
+def of(lowered: jax.stages.Lowered, platform: str) -> Costs:
+  """Compiles a program for a platform and reads what it costs."""
   started = time.monotonic()
-  compiled = lowered.compile()
+  compiled = lowered.compile(_OF_TPU if platform == "tpu" else None)
   memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
   text = compiled.as_text()
   collectives, messages = read_collectives(text)

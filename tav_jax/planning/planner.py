@@ -158,7 +158,7 @@ def cost(
   kept = _KEPT / f"{key.hexdigest()[:32]}.json"
   if not kept.exists():
     log.info("compiling: %s", program.name)
-    found = _compile(lowered)
+    found = _compile(lowered, platform)
     _KEPT.mkdir(parents=True, exist_ok=True)
     partial = kept.with_suffix(".partial")
     partial.write_text(json.dumps(found))
@@ -169,10 +169,10 @@ def cost(
   return costs.Costs(**found)
 
 
-def _compile(lowered: jax.stages.Lowered) -> dict:
+def _compile(lowered: jax.stages.Lowered, platform: str) -> dict:
   """Fields of `Costs`, or `too_much`, what the compiler says of it."""
   try:
-    found = costs.of(lowered)
+    found = costs.of(lowered, platform)
   except jax.errors.JaxRuntimeError as error:
     if "RESOURCE_EXHAUSTED" not in str(error):
       raise

@@ -1,0 +1,51 @@
+r"""What frames cost: the tuning step of clips of several lengths, compiled.
+
+  python -m bench.random_checkpoint --size=sd1 --out=runs/sd1
+  python -m bench.frames --checkpoint=runs/sd1 --topology=v6e:1x1
+
+Operations, traffic and memory of Stable Diffusion's step at 512x512, and how
+many times those of the shortest clip they are, beside how many times the
+frames. Needs no TPU, but its compiler (`requirements-tpu.txt`).
+"""
+
+from absl import app, flags
+
+from configs import default
+from tav_jax import cli, parallel
+from tav_jax.evaluation import table
+from tav_jax.planning import chips, planner, programs
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "A diffusers directory.", required=True)
+_FRAMES = flags.DEFINE_multi_integer(
+    "frames", [8, 16, 32, 64], "Frames of the clips, fewest first.")
+_TOPOLOGY = flags.DEFINE_string("topology", "v6e:1x1", "As of tav_jax.plan.")
+
+
+def main(argv):
+  """Compiles and prints."""
+  del argv
+  cli.set_up()
+  devices, _ = chips.devices(_TOPOLOGY.value)
+  platform, rows, least = devices[0].platform, [], None
+  for frames in _FRAMES.value:
+    config = default.get_config()
+    config.model.checkpoint = _CHECKPOINT.value
+    config.video.frames = frames
+    mesh = parallel.mesh(devices, **config.mesh)
+    tuning, *_ = programs.of_run(config, mesh, platform)
+    cost = planner.cost(tuning, mesh, platform)
+    least = least or (frames, cost)
+    times = lambda what, of=cost, least=least[1]: (
+        f"({getattr(of, what) / getattr(least, what):.2f}x)")
+    rows.append({
+        "frames": f"{frames} ({frames / least[0]:.0f}x)",
+        "operations": f"{cost.flops / 1e12:.1f} T {times('flops')}",
+        "traffic": f"{cost.traffic / 1e9:.0f} GB {times('traffic')}",
+        "temporaries":
+            f"{cost.temporaries / 1e9:.2f} GB {times('temporaries')}"})
+    print(table.markdown(rows), flush=True)
+
+
+if __name__ == "__main__":
+  app.run(main)
