@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import tqdm
 
 from tav_jax import cli, parallel
-from tav_jax.evaluation import table
 from tav_jax.models import attention
 from tav_jax.planning import chips, costs, programs
+from tav_jax.reports import table
 
 _HEADS = 8
 _LEVELS = ((4096, 40), (1024, 80), (256, 160), (64, 160))  # Positions, width.

@@ -18,7 +18,7 @@ import transformers
 
 from tav_jax import cli, pretrained
 from tav_jax.data import video
-from tav_jax.evaluation import clip_score
+from tav_jax.measures import clip_score
 from tav_jax.models.clip import (
   CLIP,
   CLIPConfig,

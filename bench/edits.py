@@ -16,17 +16,19 @@ import numpy as np
 from PIL import Image
 
 from configs import storybook
-from tav_jax import cli, tuning
-from tav_jax.data import sheet, video
-from tav_jax.data.storybook.scene import caption, GROUPS, labels, Scene
-from tav_jax.evaluation import judge
+from tav_jax import cli
+from tav_jax.data import video
 from tav_jax.pretrained import files
+from tav_jax.reports import sheet
+from tav_jax.runs import tuning
+from tav_jax.storybook import judge
+from tav_jax.storybook.world.scene import caption, GROUPS, labels, Scene
 
 _OUT = flags.DEFINE_string("out", None, "Directory to write.", required=True)
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "storybook", "Checkpoint to tune.")
 
-_VIDEOS = pathlib.Path("tav_jax/data/storybook/videos")
+_VIDEOS = pathlib.Path("tav_jax/storybook/videos")
 _EDITS = {
     "man-skiing": (
         Scene("man", verb="skiing", place="on the snow"),

@@ -13,8 +13,8 @@ from absl import app, flags
 import matplotlib
 import matplotlib.pyplot as plt
 
-from tav_jax.data.storybook.scene import GROUPS
-from tav_jax.evaluation import table
+from tav_jax.reports import table
+from tav_jax.storybook.world.scene import GROUPS
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the pretraining.", required=True)

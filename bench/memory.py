@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 
 from configs import default
 from tav_jax import cli, parallel
-from tav_jax.evaluation import table
 from tav_jax.planning import chips, planner, programs
+from tav_jax.reports import table
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A diffusers directory.", required=True)

@@ -20,12 +20,12 @@ import jax.numpy as jnp
 from ml_collections import config_flags
 import numpy as np
 
-from tav_jax.evaluation import judge as judge_lib
-from tav_jax.models.classifier import Classifier
 from tav_jax.models.vae import VAEConfig
 from tav_jax.pretrained import pipeline
 from tav_jax.pretraining import autoencoder, clip, diffusion, judge
 from tav_jax.sampling.schedule import Schedule
+from tav_jax.storybook import judge as judge_lib
+from tav_jax.storybook.classifier import Classifier
 from tav_jax.training import diffusion as diffusion_loss
 from tav_jax.training import optim, step
 

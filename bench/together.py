@@ -21,14 +21,14 @@ from absl import app, flags
 import numpy as np
 import tqdm
 
-from tav_jax.evaluation import table
+from tav_jax.reports import table
 
 _OUT = flags.DEFINE_string("out", None, "Directory to write.", required=True)
 _STEPS = flags.DEFINE_integer("steps", 40, "Tuning steps.", 1)
 _SAMPLING = flags.DEFINE_integer("sampling_steps", 10, "DDIM steps.", 1)
 _ROUNDS = flags.DEFINE_integer("rounds", 2, "Rounds that count.", 1)
 
-_DIRECTORY = pathlib.Path("tav_jax/data/storybook/videos").resolve()
+_DIRECTORY = pathlib.Path("tav_jax/storybook/videos").resolve()
 _VIDEOS = {  # With caption and prompt.
     "man-skiing": (
         "a man is skiing on the snow", "a panda is skiing on the snow"),

@@ -16,10 +16,11 @@ import diffusers
 import numpy as np
 import torch
 
-from tav_jax import cli, pretrained, text_to_image
-from tav_jax.data import sheet
+from tav_jax import cli, pretrained
+from tav_jax.pipelines import text_to_image
 from tav_jax.pretrained import files
 from tav_jax.pretrained.parts import token_ids
+from tav_jax.reports import sheet
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "storybook", "A checkpoint of any Stable Diffusion layout.")

@@ -12,7 +12,7 @@ def get_config():
   config.model.remat = False
   config.model.attention_block = 128
 
-  config.video.path = "tav_jax/data/storybook/videos/man-skiing.mp4"
+  config.video.path = "tav_jax/storybook/videos/man-skiing.mp4"
   config.video.caption = "a man is skiing on the snow"
   config.video.frames = 8
   config.video.width = 64

@@ -22,7 +22,7 @@ import tqdm
 
 from tav_jax import parallel
 from tav_jax.errors import InputError
-from tav_jax.workdir import flatten, read_config
+from tav_jax.runs.workdir import flatten, read_config
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", "", "Directory of the run: checkpoints, samples, metrics.")

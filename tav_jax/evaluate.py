@@ -8,9 +8,10 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from tav_jax import cli, settings
-from tav_jax import workdir as workdirs
+from tav_jax import cli
 from tav_jax.evaluation import judging, loveu, scoring, storybook_edit, study
+from tav_jax.runs import settings
+from tav_jax.runs import workdir as workdirs
 
 _TASKS = {
     "judge": judging.run, "loveu": loveu.run, "scores": scoring.run,

@@ -13,7 +13,6 @@ import pathlib
 from ml_collections import ConfigDict
 
 from tav_jax import cli
-from tav_jax.clock import Clock
 from tav_jax.pretraining import (
   autoencoder,
   checks,
@@ -24,6 +23,7 @@ from tav_jax.pretraining import (
 )
 from tav_jax.pretraining import pictures as pictures_lib
 from tav_jax.pretraining import tokenizer as tokenizer_lib
+from tav_jax.runs.clock import Clock
 
 log = logging.getLogger("tav_jax.pretrain")  # Not "__main__".
 

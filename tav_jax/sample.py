@@ -12,9 +12,10 @@ import pathlib
 import jax
 from ml_collections import ConfigDict
 
-from tav_jax import cli, parallel, rendering, session
-from tav_jax import workdir as workdirs
-from tav_jax.clock import Clock
+from tav_jax import cli, parallel
+from tav_jax.runs import build, rendering
+from tav_jax.runs import workdir as workdirs
+from tav_jax.runs.clock import Clock
 from tav_jax.training.checkpoint import Checkpoints
 
 log = logging.getLogger("tav_jax.sample")  # Not "__main__".
@@ -25,15 +26,15 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   workdirs.check_for_sampling(workdir, config)
   clock = Clock()
   with clock("loading"):
-    clip = session.read(config)
-    model = session.load(config)
-    _, optimizer = session.optimizer(config)
+    clip = build.read(config)
+    model = build.load(config)
+    _, optimizer = build.optimizer(config)
     checkpoints = Checkpoints(
         workdir / "checkpoints", config.run.keep_checkpoints)
     state = checkpoints.restore(
-        session.initial_state(model, optimizer, config.seed))
+        build.initial_state(model, optimizer, config.seed))
     checkpoints.close()
-    latents = session.encode(model, config, clip)
+    latents = build.encode(model, config, clip)
     # One video fills all lanes of the mesh.
     trainable = parallel.stack(
         [state.trainable] * model.mesh.shape["video"],

@@ -5,7 +5,8 @@ r"""Tunes a text-to-image model on one captioned video and renders edits of it.
 The same command resumes an interrupted run, to bit-identical parameters.
 """
 
-from tav_jax import cli, tuning
+from tav_jax import cli
+from tav_jax.runs import tuning
 
 if __name__ == "__main__":
   cli.run(tuning.run)

@@ -5,7 +5,7 @@ r"""Tunes on many videos, a few at a time in one program, and renders edits.
 
 Every video has a directory of its own in the workdir, as of tav_jax.tune. The
 same command goes on where it was; a video that fails does not stop the others.
-See tav_jax/manifest.py for the list of videos.
+See tav_jax/runs/manifest.py for the list of videos.
 """
 
 import pathlib
@@ -13,7 +13,8 @@ import pathlib
 from absl import flags
 from ml_collections import ConfigDict
 
-from tav_jax import cli, manifest, many
+from tav_jax import cli
+from tav_jax.runs import manifest, many
 
 _VIDEOS = flags.DEFINE_string("videos", "", "List of videos, .csv or .jsonl.")
 _TOGETHER = flags.DEFINE_integer(

@@ -23,8 +23,10 @@ import numpy as np
 import pytest
 
 from bench import random_checkpoint
-from tav_jax import pretrain, session, video_model
-from tav_jax import workdir as workdirs
+from tav_jax import pretrain
+from tav_jax.pipelines import video_model
+from tav_jax.runs import build
+from tav_jax.runs import workdir as workdirs
 from tav_jax.training.checkpoint import Checkpoints
 
 CONFIG = """
@@ -310,7 +312,8 @@ ROWS |= {
 # Reads `[directory, command]` lines and answers with exit codes.
 FORKS = """
 import json, os, runpy, signal, sys, traceback
-from tav_jax import cli, rendering, session
+from tav_jax import cli
+from tav_jax.runs import build, rendering
 from tav_jax.pretraining import autoencoder, checks, clip, diffusion, judge
 from tav_jax.training import checkpoint, loop, metrics
 from transformers import CLIPTokenizer  # Imported at first use otherwise.
@@ -452,8 +455,8 @@ def spoil_checkpoints(root):
 
 def write_workdirs(root):
   config = runpy.run_path("config.py")["get_config"]()
-  state = session.initial_state(
-      session.load(config), session.optimizer(config)[1], config.seed)
+  state = build.initial_state(
+      build.load(config), build.optimizer(config)[1], config.seed)
 
   def write(workdir, *states):
     workdir.mkdir()
@@ -537,7 +540,7 @@ def test_words_that_are_not_read_are_named(good_and_bad, caplog):
   model = video_model.load(str(good_and_bad / "tiny"), trainable=["attn1/to_q"])
   positions = model.text_encoder.config.positions
   fits = " ".join(["snow"] * (positions - 2))  # Beside start and end.
-  with caplog.at_level(logging.INFO, "tav_jax.video_model"):
+  with caplog.at_level(logging.INFO, "tav_jax.pipelines.video_model"):
     model.embed(["", "snow", fits])
     assert not caplog.records
     embeddings = model.embed([fits, f"{fits} a red panda"])

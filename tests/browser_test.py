@@ -9,8 +9,9 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from tav_jax import results
-from tav_jax.evaluation import report, scoring, study
+from tav_jax.evaluation import scoring, study
+from tav_jax.reports import report
+from tav_jax.runs import results
 
 pytestmark = [
     pytest.mark.slow,

@@ -16,10 +16,11 @@ import pytest
 from tav_jax.data import datasets, video
 from tav_jax.data.batches import batches
 from tav_jax.data.datasets import builder as builders
-from tav_jax.data.storybook import scene as world
-from tav_jax.data.storybook.motion import video as moving
-from tav_jax.data.storybook.render import render
 from tav_jax.errors import InputError
+from tav_jax.storybook import dataset
+from tav_jax.storybook.world import scene as world
+from tav_jax.storybook.world.motion import video as moving
+from tav_jax.storybook.world.render import render
 
 SMALL = {"count": 40, "test_count": 12, "size": 16, "seed": 5}
 
@@ -31,12 +32,12 @@ def directory(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pictures(directory):
-  return datasets.storybook_images(directory, **SMALL)
+  return dataset.images(directory, **SMALL)
 
 
 @pytest.fixture(scope="module")
 def clips(directory):
-  return datasets.storybook_videos(
+  return dataset.videos(
       directory, count=3, test_count=1, frames=4, size=16)
 
 
@@ -87,12 +88,12 @@ def test_no_picture_is_drawn_twice(pictures):
 
 
 def test_another_seed_draws_others(pictures, directory):
-  others = datasets.storybook_images(directory, **{**SMALL, "seed": 6})
+  others = dataset.images(directory, **{**SMALL, "seed": 6})
   assert not set(scenes(pictures["train"])) & set(scenes(others["train"]))
 
 
 def test_the_number_of_processes_does_not_matter(pictures, tmp_path):
-  builder = datasets.StorybookImages(data_dir=tmp_path, **SMALL)
+  builder = dataset.StorybookImages(data_dir=tmp_path, **SMALL)
   others = datasets.sources(datasets.prepare(builder, processes=2))
   for name, split in pictures.items():
     assert all(map(same, split, others[name]))
@@ -108,9 +109,9 @@ def test_neither_tensorflow_nor_network_nor_home(tmp_path):
 import socket, sys
 def refuse(*args, **kwargs): raise AssertionError("network")
 socket.socket.connect = socket.getaddrinfo = refuse
-from tav_jax.data import datasets
 from tav_jax.data.batches import batches
-splits = datasets.storybook_images({str(tmp_path / "data")!r}, **{SMALL})
+from tav_jax.storybook import dataset
+splits = dataset.images({str(tmp_path / "data")!r}, **{SMALL})
 assert next(batches(splits["train"], batch_size=4, seed=0))["image"].any()
 assert "tensorflow" not in sys.modules
 """], check=True, env=os.environ | {"HOME": str(home), "PYTHONPATH": str(ROOT)})
@@ -120,7 +121,7 @@ assert "tensorflow" not in sys.modules
 
 def test_what_is_there_is_not_written_again(pictures, directory, monkeypatch):
   monkeypatch.delattr(builders, "_write")
-  again = datasets.storybook_images(directory, **SMALL)
+  again = dataset.images(directory, **SMALL)
   assert all(map(same, pictures["train"], again["train"]))
 
 
@@ -128,8 +129,9 @@ def test_a_killed_run_starts_again_and_leaves_nothing(pictures, tmp_path):
   killed = subprocess.Popen([sys.executable, "-c", f"""
 import os, signal
 from tav_jax.data import datasets
+from tav_jax.storybook import dataset
 if __name__ == "__main__":
-  builder = datasets.StorybookImages(data_dir={str(tmp_path)!r}, **{SMALL})
+  builder = dataset.StorybookImages(data_dir={str(tmp_path)!r}, **{SMALL})
   shard = builder._shard
   def dying(*args):
     for i, record in shard(*args):
@@ -143,7 +145,7 @@ if __name__ == "__main__":
   assert [p.name.split(".")[0] for p in place.glob("[!.]*")] == [
       "incomplete"]
 
-  splits = datasets.storybook_images(tmp_path, **SMALL)
+  splits = dataset.images(tmp_path, **SMALL)
   assert all(map(same, pictures["train"], splits["train"]))
   assert [p.name for p in place.glob("[!.]*")] == ["1.0.0"]
   with pytest.raises(ProcessLookupError):  # Those that drew for it are gone.
@@ -153,7 +155,7 @@ if __name__ == "__main__":
 
 
 def test_an_error_while_writing_leaves_nothing(tmp_path, monkeypatch):
-  builder = datasets.StorybookImages(data_dir=tmp_path, **SMALL)
+  builder = dataset.StorybookImages(data_dir=tmp_path, **SMALL)
   monkeypatch.setattr(builder, "work", lambda split, numbers: (
       lambda number: {}[number], numbers))
   with pytest.raises(KeyError):
@@ -165,7 +167,7 @@ def test_an_error_while_writing_leaves_nothing(tmp_path, monkeypatch):
 def test_directory_that_cannot_be_written(tmp_path):
   (tmp_path / "file").touch()
   with pytest.raises(InputError, match=r"data_dir: .*file/.*cannot be written"):
-    datasets.storybook_images(tmp_path / "file", **SMALL)
+    dataset.images(tmp_path / "file", **SMALL)
 
 
 # Batches.
@@ -257,6 +259,12 @@ def write_folder(folder, lines, **files):
     (folder / name.replace("_", ".")).write_bytes(content)
 
 
+def captioned_folder(folder, directory, size, frames=16, stride=1):
+  return datasets.sources(datasets.prepare(datasets.CaptionedFolder(
+      folder=folder, data_dir=directory, size=size, frames=frames,
+      stride=stride)))
+
+
 @pytest.fixture
 def folder(tmp_path):
   """Pictures twice as wide as high: red, green in the middle, blue."""
@@ -271,7 +279,7 @@ def folder(tmp_path):
 
 
 def test_pictures_are_cropped_to_their_centre(folder, tmp_path):
-  split, = datasets.captioned_folder(folder, tmp_path, size=8).values()
+  split, = captioned_folder(folder, tmp_path, size=8).values()
   assert [r["caption"] for r in split] == ["a café", "two \u2028 lines"]
   for record in split:
     np.testing.assert_array_equal(
@@ -282,14 +290,14 @@ def test_pictures_are_scaled_without_aliasing(folder, tmp_path):
   stripes = np.zeros((64, 64, 3), np.uint8)
   stripes[:, ::2] = 255
   Image.fromarray(stripes).save(folder / "a.png")
-  split, = datasets.captioned_folder(folder, tmp_path, size=8).values()
+  split, = captioned_folder(folder, tmp_path, size=8).values()
   np.testing.assert_allclose(split[0]["image"], 127, atol=10)
 
 
 def test_a_changed_folder_is_read_again(folder, tmp_path):
-  before = datasets.captioned_folder(folder, tmp_path, size=8)["train"]
+  before = captioned_folder(folder, tmp_path, size=8)["train"]
   write_folder(folder, [{"file_name": "a.png", "text": "a tea"}])
-  after = datasets.captioned_folder(folder, tmp_path, size=8)["train"]
+  after = captioned_folder(folder, tmp_path, size=8)["train"]
   assert [len(before), len(after), after[0]["caption"]] == [2, 1, "a tea"]
 
 
@@ -298,7 +306,7 @@ def test_folder_of_clips(folder, tmp_path):
   video.write_mp4(folder / "a.mp4", video.Clip(
       frames.reshape(10, 32, 64, 3), 8.0))
   write_folder(folder, [{"file_name": "a.mp4", "text": "it brightens"}])
-  split, = datasets.captioned_folder(
+  split, = captioned_folder(
       folder, tmp_path, size=8, frames=3, stride=2).values()
   assert split[0]["video"].shape == (3, 8, 8, 3)
   np.testing.assert_allclose(
@@ -325,10 +333,10 @@ PICTURE = {"file_name": "a.png", "text": "a café"}
 def test_folders_that_will_not_do(folder, tmp_path, lines, message):
   write_folder(folder, lines, bad_png=b"bad", bad_mp4=b"bad")
   with pytest.raises(InputError, match=message) as error:
-    datasets.captioned_folder(folder, tmp_path, size=8)
+    captioned_folder(folder, tmp_path, size=8)
   assert "\n" not in str(error.value)
 
 
 def test_folder_without_metadata(tmp_path):
   with pytest.raises(InputError, match=r"metadata\.jsonl: no such file"):
-    datasets.captioned_folder(tmp_path / "none", tmp_path, size=8)
+    captioned_folder(tmp_path / "none", tmp_path, size=8)

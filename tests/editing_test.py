@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bench import random_checkpoint
-from tav_jax import editing, video_model
 from tav_jax.errors import InputError
+from tav_jax.pipelines import editing, video_model
 from tav_jax.training import optim, step
 
 TRAINABLE = ("attn1/to_q", "attn2/to_q", "attn_temp")

@@ -10,11 +10,11 @@ import jax
 import numpy as np
 import pytest
 
-from tav_jax.data import sheet
-from tav_jax.data.storybook.scene import GROUPS, labels, Scene
 from tav_jax.errors import InputError
-from tav_jax.evaluation import judge, table
-from tav_jax.models.classifier import Classifier
+from tav_jax.reports import sheet, table
+from tav_jax.storybook import judge
+from tav_jax.storybook.classifier import Classifier
+from tav_jax.storybook.world.scene import GROUPS, labels, Scene
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tav_jax.data import video
 from tav_jax.errors import InputError
 from tav_jax.evaluation import loveu
 
-VIDEOS = ROOT / "tav_jax/data/storybook/videos"
+VIDEOS = ROOT / "tav_jax/storybook/videos"
 TABLE = """\
 Video name,Our GT caption,Style Change Caption,Object Change Caption,\
 Background Change Caption,Multiple Changes Caption

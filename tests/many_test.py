@@ -11,11 +11,11 @@ import orbax.checkpoint as ocp
 import pytest
 
 from bench import random_checkpoint
-from tav_jax import manifest, many, tuning
-from tav_jax import workdir as workdirs
 from tav_jax.errors import InputError
+from tav_jax.runs import manifest, many, tuning
+from tav_jax.runs import workdir as workdirs
 
-VIDEO = ROOT / "tav_jax/data/storybook/videos/man-skiing.mp4"
+VIDEO = ROOT / "tav_jax/storybook/videos/man-skiing.mp4"
 
 
 @pytest.fixture

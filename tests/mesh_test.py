@@ -54,7 +54,7 @@ from tav_jax.models.unet import UNet3D
 from tav_jax.models.layers import Compute
 from tav_jax.training import optim, step
 from tav_jax.sampling.schedule import Schedule
-from tav_jax.video_model import network
+from tav_jax.pipelines.video_model import network
 
 config = dataclasses.replace(
     CONFIG, compute=Compute(remat=True), convolution="pseudo_3d")

@@ -14,10 +14,10 @@ from safetensors.numpy import load_file
 from tav_jax.models.clip import CLIPTextModel
 from tav_jax.models.unet import UNet3D
 from tav_jax.models.vae import AutoencoderKL
+from tav_jax.pipelines.video_model import network
 from tav_jax.pretrained import configs, files, load_unet, read_torch_names
 from tav_jax.sampling import ddim, guidance
 from tav_jax.training import optim, step
-from tav_jax.video_model import network
 
 TRAINABLE = ("attn1/to_q", "attn2/to_q", "attn_temp")
 

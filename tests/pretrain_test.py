@@ -24,11 +24,12 @@ import pytest
 from transformers import CLIPTextConfig, FlaxCLIPTextModel
 
 import tav_jax
-from tav_jax import pretrained, text_to_image
-from tav_jax.evaluation import judge
+from tav_jax import pretrained
 from tav_jax.models.unet import UNet3D
+from tav_jax.pipelines import text_to_image
 from tav_jax.pretrained import files, load
 from tav_jax.pretrained.parts import token_ids
+from tav_jax.storybook import judge
 
 pytestmark = pytest.mark.slow
 

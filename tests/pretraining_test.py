@@ -16,12 +16,10 @@ import pytest
 import transformers
 
 from configs import pretrain_ddpm, pretrain_storybook
-from tav_jax import text_to_image
-from tav_jax.data.storybook import scene
-from tav_jax.evaluation import judge as judge_lib
 from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
+from tav_jax.pipelines import text_to_image
 from tav_jax.pretrained import configs, load, load_unet, pipeline
 from tav_jax.pretrained.parts import token_ids, VAE
 from tav_jax.pretraining import (
@@ -33,6 +31,8 @@ from tav_jax.pretraining import (
 )
 from tav_jax.pretraining.pictures import Pictures
 from tav_jax.sampling.schedule import Schedule
+from tav_jax.storybook import judge as judge_lib
+from tav_jax.storybook.world import scene
 from tav_jax.training import diffusion as diffusion_loss
 from tav_jax.training import optim
 

@@ -10,12 +10,14 @@ from PIL import Image
 import pytest
 
 from bench import clip_scores
-from tav_jax import pretrained, results
+from tav_jax import pretrained
 from tav_jax.data import video
 from tav_jax.errors import InputError
-from tav_jax.evaluation import clip_score, intervals, scoring, systems
+from tav_jax.evaluation import scoring, systems
+from tav_jax.measures import clip_score, intervals
+from tav_jax.runs import results
 
-VIDEO = ROOT / "tav_jax/data/storybook/videos/man-skiing.mp4"
+VIDEO = ROOT / "tav_jax/storybook/videos/man-skiing.mp4"
 
 
 @pytest.fixture(scope="module")

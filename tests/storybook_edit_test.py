@@ -12,8 +12,9 @@ from skimage import data
 from bench import random_checkpoint
 from configs import storybook, variants
 from tav_jax.data import video
-from tav_jax.data.storybook import edits, scene
-from tav_jax.evaluation import fidelity
+from tav_jax.measures import fidelity
+from tav_jax.storybook import edits
+from tav_jax.storybook.world import scene
 
 GROUPS = {
     "subject": {"subject"}, "background": {"place"}, "style": {"style"},

@@ -12,17 +12,10 @@ from PIL import Image, ImageDraw
 import pytest
 
 from tav_jax.data import video as files
-from tav_jax.data.storybook import (
-  clips,
-  gallery,
-  pen,
-  poses,
-  render,
-  scene,
-  subjects,
-)
-from tav_jax.data.storybook.motion import video
-from tav_jax.data.storybook.scene import GROUPS, HELD_OUT, Scene
+from tav_jax.storybook import clips, gallery
+from tav_jax.storybook.world import pen, poses, render, scene, subjects
+from tav_jax.storybook.world.motion import video
+from tav_jax.storybook.world.scene import GROUPS, HELD_OUT, Scene
 
 
 def scenes(count, seed=0, held_out=None):

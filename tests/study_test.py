@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from configs import study as study_config
-from tav_jax import results
 from tav_jax.errors import InputError
 from tav_jax.evaluation import study
+from tav_jax.runs import results
 
 KEY = {
     f"{system}{prompt}": {"system": system, "prompt": prompt}

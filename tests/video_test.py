@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from tav_jax import results
-from tav_jax.data import sheet, video
+from tav_jax.data import video
+from tav_jax.reports import sheet
+from tav_jax.runs import results
 
 SIZES = [(64, 64), (64, 32), (32, 64), (37, 91), (5, 3)]
 FITS = ("stretch", "crop", "pad")

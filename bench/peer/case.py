@@ -16,7 +16,7 @@ from configs import default, storybook
 # Of tuning or sampling, which a run of this project takes at a time.
 STEPS = 10
 
-_EMBEDDED = pathlib.Path("tav_jax/data/storybook/checkpoint")
+_EMBEDDED = pathlib.Path("tav_jax/storybook/checkpoint")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,16 +13,11 @@ import numpy as np
 import optax
 
 from bench.peer.case import Case, STEPS, temporal_weight
-from tav_jax import (
-  cli,
-  editing,
-  parallel,
-  pretrained,
-  session,
-  video_model,
-)
+from tav_jax import cli, parallel, pretrained
 from tav_jax.models.unet import UNetConfig
+from tav_jax.pipelines import editing, video_model
 from tav_jax.pretrained import load, names
+from tav_jax.runs import build
 from tav_jax.sampling import ddim
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.training import optim, step
@@ -104,7 +99,7 @@ def tuning_run(case: Case):
 @_on_mesh
 def _tuning(case: Case, mesh: Mesh, count: int):
   net, given = network(case, mesh), case.inputs()
-  _, adamw = session.optimizer(case.config())
+  _, adamw = build.optimizer(case.config())
   batch = tuple(given[k][None] for k in ("x0", "noise", "timestep", "text"))
 
   def loss(trainable, frozen, batch, key):
@@ -216,16 +211,16 @@ def _autoencoder(case: Case, mesh: Mesh):
 def job(case: Case):
   """Tuning on the embedded video, inversion, sampling of one prompt."""
   config = case.config()
-  model = session.load(config)
+  model = build.load(config)
   mesh, settings = model.mesh, config.sampling
-  _, adamw = session.optimizer(config)
+  _, adamw = build.optimizer(config)
   take_steps = step.make_steps(step.make_step(
       step.tuning_loss(model.network, model.schedule), adamw))
 
   def run():
-    given = session.encode(model, config, session.read(config))
+    given = build.encode(model, config, build.read(config))
     batches = jax.tree.map(lambda x: x[None], given)
-    states = _lane(mesh, session.initial_state(model, adamw, config.seed))
+    states = _lane(mesh, build.initial_state(model, adamw, config.seed))
     for _ in range(config.optimizer.steps // STEPS):
       states, metrics = take_steps(states, model.frozen, batches, STEPS)
       np.asarray(metrics["loss"])  # A run looks at it, too.

@@ -6,13 +6,14 @@ import pathlib
 from ml_collections import ConfigDict
 import numpy as np
 
-from tav_jax import pretrained, text_to_image
-from tav_jax.data import sheet
-from tav_jax.data.storybook import scene
-from tav_jax.data.storybook.render import render
-from tav_jax.evaluation import judge, table
+from tav_jax import pretrained
+from tav_jax.pipelines import text_to_image
 from tav_jax.pretrained import files
 from tav_jax.pretrained.parts import token_ids
+from tav_jax.reports import sheet, table
+from tav_jax.storybook import judge
+from tav_jax.storybook.world import scene
+from tav_jax.storybook.world.render import render
 
 log = logging.getLogger(__name__)
 

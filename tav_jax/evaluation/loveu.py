@@ -24,13 +24,15 @@ import numpy as np
 from PIL import Image
 import tqdm
 
-from tav_jax import pretrained, settings, tuning
-from tav_jax import workdir as workdirs
+from tav_jax import pretrained
 from tav_jax.data import video
 from tav_jax.errors import InputError
-from tav_jax.evaluation import report, systems, table
-from tav_jax.evaluation.clip_score import Scorer
+from tav_jax.evaluation import systems
 from tav_jax.evaluation.scoring import summary
+from tav_jax.measures.clip_score import Scorer
+from tav_jax.reports import report, table
+from tav_jax.runs import settings, tuning
+from tav_jax.runs import workdir as workdirs
 
 log = logging.getLogger(__name__)
 

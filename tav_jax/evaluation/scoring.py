@@ -10,8 +10,10 @@ import tqdm
 
 from tav_jax import pretrained
 from tav_jax.errors import InputError
-from tav_jax.evaluation import intervals, report, systems, table
-from tav_jax.evaluation.clip_score import Scorer
+from tav_jax.evaluation import systems
+from tav_jax.measures import intervals
+from tav_jax.measures.clip_score import Scorer
+from tav_jax.reports import report, table
 
 log = logging.getLogger(__name__)
 

@@ -18,16 +18,19 @@ from ml_collections import ConfigDict
 import numpy as np
 import tqdm
 
-from tav_jax import pretrained, settings, tuning
-from tav_jax import workdir as workdirs
+from tav_jax import pretrained
 from tav_jax.data import video
-from tav_jax.data.storybook import edits
-from tav_jax.data.storybook.scene import caption, labels
 from tav_jax.errors import InputError
-from tav_jax.evaluation import fidelity, judge, report, systems, table
-from tav_jax.evaluation.clip_score import Scorer
+from tav_jax.evaluation import systems
 from tav_jax.evaluation.scoring import differences, summary
+from tav_jax.measures import fidelity
+from tav_jax.measures.clip_score import Scorer
 from tav_jax.pretrained import files
+from tav_jax.reports import report, table
+from tav_jax.runs import settings, tuning
+from tav_jax.runs import workdir as workdirs
+from tav_jax.storybook import edits, judge
+from tav_jax.storybook.world.scene import caption, labels
 
 log = logging.getLogger(__name__)
 

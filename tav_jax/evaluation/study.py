@@ -21,7 +21,9 @@ import string
 from ml_collections import ConfigDict
 
 from tav_jax.errors import InputError
-from tav_jax.evaluation import intervals, report, systems, table
+from tav_jax.evaluation import systems
+from tav_jax.measures import intervals
+from tav_jax.reports import report, table
 
 log = logging.getLogger(__name__)
 

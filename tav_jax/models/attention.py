@@ -15,8 +15,9 @@ with the row maximum m.
 Arrays are `b n f q d`, heads before positions: every contraction is then a
 plain batched matrix product (4x faster on CPU than with heads third).
 
-On a mesh (layout.py) every device has some of the frames and fetches those that
-its own see: the first from whoever has it, the previous from its neighbour.
+On a mesh (parallel/activations.py) every device has some of the frames and
+fetches those that its own see: the first from whoever has it, the previous from
+its neighbour.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +27,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from tav_jax.models import blockwise, flash, layout
+from tav_jax.models import blockwise, flash
+from tav_jax.parallel import activations
 from tav_jax.types import Array
 
 Query = Float[Array, "b n f q d"]
@@ -71,10 +73,10 @@ def attend(
     The attended values, `b n f q d`.
   """
   frames, compute = query.shape[2], KERNELS[kernel]
-  if layout.mesh() is None:
+  if activations.mesh() is None:
     return compute(query, key, value, VISIBLE[visible](frames), block)
-  here = layout.spec(query.shape, frames=2)
-  there = layout.spec(key.shape, frames=2)
+  here = activations.spec(query.shape, frames=2)
+  there = activations.spec(key.shape, frames=2)
 
   def on_each_device(query, key, value):
     if not there[2]:
@@ -92,7 +94,7 @@ def attend(
 
 def _fetch(x: jax.Array, visible: str) -> tuple[jax.Array, Sees]:
   """The key frames that this device's own see, of which it has its own."""
-  axes, mine = layout.FRAMES, x.shape[2]
+  axes, mine = activations.FRAMES, x.shape[2]
   if visible == "own":
     return x, VISIBLE["own"](mine)
   if visible == "all":
@@ -102,7 +104,7 @@ def _fetch(x: jax.Array, visible: str) -> tuple[jax.Array, Sees]:
   first = jax.lax.psum(jnp.where(start, x[:, :, :1], 0), axes)
   if visible == "first":
     return first, [(0,)] * mine
-  count = layout.shards(axes)
+  count = activations.shards(axes)
   before = jax.lax.ppermute(
       x[:, :, -1:], axes, [(i, i + 1) for i in range(count - 1)])
   before = jnp.where(start, first, before)
@@ -146,7 +148,7 @@ _SCORES_AT_A_TIME = 2**26
 def _position_blocks(shape: Sequence[int]) -> int:
   """Into how many blocks to divide the positions of `b n s q d`."""
   batch, heads, positions, frames, _ = shape
-  shards = layout.shards(layout.FRAMES)
+  shards = activations.shards(activations.FRAMES)
   if positions % shards == 0:  # Else every device has them all.
     positions //= shards
   each = batch * heads * frames**2

@@ -23,8 +23,9 @@ import jax.numpy as jnp
 from jaxtyping import Float
 import numpy as np
 
-from tav_jax.models import attention, layout
+from tav_jax.models import attention
 from tav_jax.models.layers import Compute, Conv
+from tav_jax.parallel import activations
 from tav_jax.types import Array, Hidden, TextEmbeds, Video
 
 
@@ -90,14 +91,14 @@ class TemporalAttention(nn.Module):
   def __call__(self, x: Hidden) -> Hidden:
     x = rearrange(x, "b f s c -> b s f c")  # Frames are the positions here.
     # On a mesh each device takes all frames of some places.
-    x = layout.constrain(x, frames=1)
+    x = activations.constrain(x, frames=1)
     q, k, v = _project_qkv(
         x, x, self.heads, self.compute.dtype, kernel_init=_TORCH_LINEAR)
     y = _merge_heads(attention.temporal(q, k, v, self._bias(x.shape[2])))
     y = _project_out(
         y, x.shape[-1], self.compute.dtype,
         kernel_init=nn.initializers.zeros_init())
-    return layout.constrain(
+    return activations.constrain(
         rearrange(y, "b s f c -> b f s c"), frames=1)
 
   def _bias(self, frames: int) -> Float[Array, "n q k"] | float:

@@ -13,7 +13,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from tav_jax.models import attention, layout
+from tav_jax.models import attention
 from tav_jax.models.layers import (
   Compute,
   convolve,
@@ -23,6 +23,7 @@ from tav_jax.models.layers import (
   Upsample,
 )
 from tav_jax.models.transformer import Transformer
+from tav_jax.parallel import activations
 from tav_jax.types import Array, TextEmbeds, Timesteps
 
 Features = Float[Array, "b f _ _ _"]
@@ -133,7 +134,7 @@ class DownBlock(nn.Module):
       x = build.resnet(f"resnets_{i}")(x, time)
       if self.config.down_attention[self.level]:
         x = build.transformer(f"attentions_{i}")(x, text)
-      x = layout.constrain(x, frames=1)
+      x = activations.constrain(x, frames=1)
       skips.append(x)
     if self.level < len(self.config.channels) - 1:
       x = Downsample(
@@ -171,7 +172,7 @@ class UpBlock(nn.Module):
       x = build.resnet(f"resnets_{i}")(x, time)
       if attends:
         x = build.transformer(f"attentions_{i}")(x, text)
-      x = layout.constrain(x, frames=1)
+      x = activations.constrain(x, frames=1)
     if self.level > 0:
       x = Upsample(
           config.compute.dtype, config.over_frames, name="upsamplers_0")(
@@ -218,7 +219,7 @@ class UNet3D(nn.Module):
         config.freq_shift, dtype, name="time_embedding")(timesteps)
     text = None if text_embeds is None else text_embeds.astype(dtype)
 
-    latents = layout.constrain(latents, frames=1)
+    latents = activations.constrain(latents, frames=1)
     x = convolve(
         latents, config.channels[0], name="conv_in", dtype=dtype,
         over_frames=config.over_frames)

@@ -11,10 +11,11 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from tav_jax import parallel, settings
+from tav_jax import parallel
 from tav_jax.errors import InputError
-from tav_jax.evaluation import table
 from tav_jax.planning import chips, costs, programs
+from tav_jax.reports import table
+from tav_jax.runs import settings
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from tav_jax import editing, parallel, pretrained, settings, video_model
-from tav_jax.models import layout
+from tav_jax import parallel, pretrained
+from tav_jax.parallel import activations
+from tav_jax.pipelines import editing, video_model
 from tav_jax.pretrained import parts
+from tav_jax.runs import settings
 from tav_jax.training import optim, step
 
 
@@ -118,7 +120,8 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
   programs = [
       Program(
           "tuning step",
-          jax.jit(layout.over_videos(tune, (0, None, 0)), donate_argnums=0),
+          jax.jit(
+              activations.over_videos(tune, (0, None, 0)), donate_argnums=0),
           (state, frozen, step.Latents(latents(1), latents(1), text(1))),
           config.optimizer.steps),
       Program(

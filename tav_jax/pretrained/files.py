@@ -80,7 +80,7 @@ def locate(
     InputError: If there is no such checkpoint, or none that can be read.
   """
   if path_or_hub_id == STORYBOOK:
-    root = importlib.resources.files("tav_jax") / "data/storybook/checkpoint"
+    root = importlib.resources.files("tav_jax") / "storybook/checkpoint"
     return pathlib.Path(str(root))
   path = pathlib.Path(path_or_hub_id).expanduser()
   if path.is_dir():

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 import numpy as np
 
-from tav_jax.models import layout
 from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
+from tav_jax.parallel import activations
 from tav_jax.types import Array, Params, Video
 
 
@@ -45,7 +45,7 @@ class VAE:
 
   def _by_frames(self, method: str, video):
     frames = jnp.reshape(video, (-1, *video.shape[2:]))
-    at_a_time = self.frames_at_a_time * layout.shards(layout.FRAMES)
+    at_a_time = self.frames_at_a_time * activations.shards(activations.FRAMES)
     parts = [
         apply_vae(self.config, method, self.params, frames[i:i + at_a_time])
         for i in range(0, len(frames), at_a_time)]
@@ -71,7 +71,7 @@ class TextEncoder:
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def apply_vae(config, method, params, x):
   """A method of the autoencoder on frames `n h w c`, as one program."""
-  x = layout.constrain(x, frames=0)
+  x = activations.constrain(x, frames=0)
   return AutoencoderKL(config).apply({"params": params}, x, method=method)
 
 

@@ -18,12 +18,13 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 import numpy as np
 
-from tav_jax.data import sheet, video
+from tav_jax.data import video
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
 from tav_jax.pretrained import pipeline
 from tav_jax.pretrained.parts import VAE
 from tav_jax.pretraining import pictures as pictures_lib
 from tav_jax.pretraining import stage
+from tav_jax.reports import sheet
 from tav_jax.types import Array, Params
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from tav_jax.evaluation import table
+from tav_jax.reports import table
 
 _CARD = """---
 library_name: diffusers

@@ -7,13 +7,13 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from tav_jax import settings
 from tav_jax.errors import InputError
-from tav_jax.models.classifier import ClassifierConfig
 from tav_jax.models.vae import VAEConfig
 from tav_jax.pretraining import diffusion
 from tav_jax.pretraining.pictures import STORYBOOK
+from tav_jax.runs import settings
 from tav_jax.sampling.schedule import BETA_SCHEDULES, PREDICTIONS, Schedule
+from tav_jax.storybook.classifier import ClassifierConfig
 
 STAGES = ("tokenizer", "autoencoder", "judge", "clip", "diffusion")
 

@@ -12,16 +12,16 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from tav_jax import text_to_image
-from tav_jax.data import sheet
-from tav_jax.evaluation import judge
 from tav_jax.models.unet import UNet3D, UNetConfig
+from tav_jax.pipelines import text_to_image
 from tav_jax.pretrained import pipeline
 from tav_jax.pretrained.clip import load_clip
 from tav_jax.pretrained.parts import TextEncoder, token_ids
 from tav_jax.pretraining import card, spaces, stage
 from tav_jax.pretraining import pictures as pictures_lib
+from tav_jax.reports import sheet
 from tav_jax.sampling.schedule import Schedule
+from tav_jax.storybook import judge
 from tav_jax.training import diffusion, optim
 from tav_jax.types import Params
 

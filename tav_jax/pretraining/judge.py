@@ -9,11 +9,11 @@ from ml_collections import ConfigDict
 import numpy as np
 import optax
 
-from tav_jax.data.storybook.scene import GROUPS
-from tav_jax.evaluation import judge
-from tav_jax.models.classifier import Classifier, ClassifierConfig
 from tav_jax.pretraining import stage
 from tav_jax.pretraining.pictures import Pictures
+from tav_jax.storybook import judge
+from tav_jax.storybook.classifier import Classifier, ClassifierConfig
+from tav_jax.storybook.world.scene import GROUPS
 
 log = logging.getLogger(__name__)
 

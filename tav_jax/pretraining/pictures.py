@@ -12,8 +12,9 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from tav_jax.data import batches, datasets, video
-from tav_jax.data.storybook import scene
 from tav_jax.errors import InputError
+from tav_jax.storybook import dataset
+from tav_jax.storybook.world import scene
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def load(config: ConfigDict, workdir: pathlib.Path) -> Pictures:
   """
   directory = pathlib.Path(config.directory or workdir / "data").expanduser()
   if config.source == STORYBOOK:
-    return Pictures(datasets.storybook_images(
+    return Pictures(dataset.images(
         directory, count=config.count, size=config.size, seed=config.seed))
   whole = _folder(config, directory)
   held_back = range(0, len(whole), _TEST_EVERY)

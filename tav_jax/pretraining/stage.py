@@ -16,7 +16,7 @@ import jax
 from ml_collections import ConfigDict
 
 from tav_jax import parallel
-from tav_jax import workdir as workdirs
+from tav_jax.runs import workdir as workdirs
 from tav_jax.training import loop, optim, step
 from tav_jax.training.checkpoint import Checkpoints
 from tav_jax.training.metrics import Metrics

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from tav_jax.models import layout
+from tav_jax.parallel import activations
 from tav_jax.types import Params, TextEmbeds, Timesteps, Video
 
 Loss = Callable[[Params, Params, Any, jax.Array], jax.Array]
@@ -134,7 +134,7 @@ def make_steps(step):
   """
 
   def steps(states, frozen, batches, n):
-    each = layout.over_videos(step, (0, None, 0))
+    each = activations.over_videos(step, (0, None, 0))
     return jax.lax.scan(
         lambda states, _: each(states, frozen, batches), states, length=n)
 

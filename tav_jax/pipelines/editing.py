@@ -17,10 +17,10 @@ import numpy as np
 from tav_jax import parallel
 from tav_jax.data import video
 from tav_jax.errors import InputError
-from tav_jax.models import layout
+from tav_jax.parallel import activations
+from tav_jax.pipelines.video_model import network, VideoModel
 from tav_jax.sampling import ddim, guidance
 from tav_jax.types import Array, Params, Video
-from tav_jax.video_model import network, VideoModel
 
 Videos = Float[Array, "v b f h w c"]
 """Latents of several videos, b clips of each."""
@@ -188,4 +188,4 @@ def follow(
       denoise = guidance.classifier_free(net, text, negative, scale)
     return ddim.follow(denoise, schedule, latents, *steps)[0]
 
-  return layout.over_videos(of_one, (0, 0, 0))(trainable, latents, text)
+  return activations.over_videos(of_one, (0, 0, 0))(trainable, latents, text)

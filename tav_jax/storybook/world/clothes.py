@@ -1,7 +1,7 @@
 """Garments. Each is one function `(pen, colour)` on a standing character."""
 
-from tav_jax.data.storybook import body
-from tav_jax.data.storybook.pen import Colour, COLOURS, INK, mix, OUTLINE, Pen
+from tav_jax.storybook.world import body
+from tav_jax.storybook.world.pen import Colour, COLOURS, INK, mix, OUTLINE, Pen
 
 
 def hat(p: Pen, colour: Colour) -> None:

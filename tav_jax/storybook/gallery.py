@@ -1,6 +1,6 @@
 r"""Draws the world's sheet: every value of every group, then scenes by lot.
 
-  python -m tav_jax.data.storybook.gallery --out=docs/world.png
+  python -m tav_jax.storybook.gallery --out=docs/world.png
 """
 
 import dataclasses
@@ -11,10 +11,10 @@ from absl import app, flags
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tav_jax.data import sheet
-from tav_jax.data.storybook import scene
-from tav_jax.data.storybook.render import render
-from tav_jax.data.storybook.scene import Scene
+from tav_jax.reports import sheet
+from tav_jax.storybook.world import scene
+from tav_jax.storybook.world.render import render
+from tav_jax.storybook.world.scene import Scene
 
 _ACROSS, _BY_LOT = 7, 14
 _TITLE, _MARGIN = 34, 8

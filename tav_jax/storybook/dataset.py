@@ -13,9 +13,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tav_jax.data.datasets import builder
-from tav_jax.data.storybook import scene
-from tav_jax.data.storybook.motion import video
-from tav_jax.data.storybook.render import render
+from tav_jax.storybook.world import motion, scene
+from tav_jax.storybook.world.render import render
 
 _SAMPLED = 64  # Scenes that the fingerprint of the world is taken of.
 
@@ -106,6 +105,52 @@ class StorybookVideos(builder.Builder):
     return draw, numbers
 
 
+def images(
+    data_dir: str | os.PathLike,
+    *,
+    count: int,
+    test_count: int = 1024,
+    size: int = 64,
+    seed: int = 0,
+) -> dict[str, builder.Records]:
+  """Drawn pictures with captions; see `StorybookImages` for the fields.
+
+  Args:
+    data_dir: Where datasets are kept.
+    count: Pictures in `train`.
+    test_count: Pictures in `test` and in `held_out`; 0 for no such splits.
+    size: Height and width in pixels.
+    seed: Of what is drawn.
+  """
+  return builder.sources(builder.prepare(StorybookImages(
+      data_dir=data_dir, count=count, test_count=test_count, size=size,
+      seed=seed)))
+
+
+def videos(
+    data_dir: str | os.PathLike,
+    *,
+    count: int,
+    test_count: int = 64,
+    frames: int = 16,
+    size: int = 64,
+    seed: int = 0,
+) -> dict[str, builder.Records]:
+  """Drawn clips with captions; see `StorybookVideos` for the fields.
+
+  Args:
+    data_dir: Where datasets are kept.
+    count: Clips in `train`.
+    test_count: Clips in `test` and in `held_out`; 0 for no such splits.
+    frames: Frames in a clip.
+    size: Height and width in pixels.
+    seed: Of what is drawn.
+  """
+  return builder.sources(builder.prepare(StorybookVideos(
+      data_dir=data_dir, count=count, test_count=test_count, frames=frames,
+      size=size, seed=seed)))
+
+
 _FEATURES = {
     "caption": tfds.features.Text(),
     "labels": tfds.features.Tensor(
@@ -121,7 +166,7 @@ def _picture(split: str, seed: int, size: int, number: int) -> dict:
 
 def _clip(split: str, seed: int, frames: int, size: int, number: int) -> dict:
   first = _scene(split, seed, number)
-  moving = video(first, frames)
+  moving = motion.video(first, frames)
   return {
       "video": np.stack([render(s, size) for s in moving]),
       "motion": np.array(
@@ -157,5 +202,5 @@ def _world(frames: int = 1) -> str:
     digest.update(repr(some).encode())
     digest.update(render(some, 32).tobytes())
     if frames > 1:
-      digest.update(repr(video(some, frames)).encode())
+      digest.update(repr(motion.video(some, frames)).encode())
   return digest.hexdigest()[:8]

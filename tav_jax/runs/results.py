@@ -7,7 +7,8 @@ import re
 import shutil
 from typing import Any
 
-from tav_jax.data import sheet, video
+from tav_jax.data import video
+from tav_jax.reports import sheet
 
 
 def write(

@@ -16,10 +16,10 @@ import numpy as np
 from safetensors import numpy as safetensors
 
 from tav_jax.data import video
-from tav_jax.data.storybook.scene import GROUPS
 from tav_jax.errors import InputError
-from tav_jax.models.classifier import Classifier, ClassifierConfig
 from tav_jax.pretrained import names, pipeline
+from tav_jax.storybook.classifier import Classifier, ClassifierConfig
+from tav_jax.storybook.world.scene import GROUPS
 from tav_jax.types import Array, Params
 
 _AT_A_TIME = 64
@@ -93,7 +93,7 @@ def load(directory: pathlib.Path) -> Judge:
   if values["groups"] != {k: list(v) for k, v in GROUPS.items()}:
     raise InputError(
         f"{directory}: this judge tells other groups than those of "
-        "data/storybook/scene.py; train one anew")
+        "storybook/world/scene.py; train one anew")
   params = jax.tree.map(
       lambda x: x.astype(np.float32), names.read_torch_names(arrays))
   return Judge(configuration(tuple(values["channels"])), params)

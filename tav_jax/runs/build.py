@@ -6,8 +6,10 @@ import jax
 from ml_collections import ConfigDict
 import optax
 
-from tav_jax import parallel, settings, video_model
+from tav_jax import parallel
 from tav_jax.data import video
+from tav_jax.pipelines import video_model
+from tav_jax.runs import settings
 from tav_jax.training import optim, step
 
 log = logging.getLogger(__name__)

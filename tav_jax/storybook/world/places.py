@@ -11,8 +11,8 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tav_jax.data.storybook.pen import Colour, INK, mix, Pen, WHITE
-from tav_jax.data.storybook.scene import Scene
+from tav_jax.storybook.world.pen import Colour, INK, mix, Pen, WHITE
+from tav_jax.storybook.world.scene import Scene
 
 _FAR, _MIDDLE, _NEAR = 0.35, 0.56, 1.0
 _ROUND = 1.4  # Widths after which what has scrolled away comes back.

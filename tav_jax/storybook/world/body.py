@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from tav_jax.data.storybook.pen import Colour, INK, mix, OUTLINE, Pen, WHITE
-from tav_jax.data.storybook.poses import Pose
+from tav_jax.storybook.world.pen import Colour, INK, mix, OUTLINE, Pen, WHITE
+from tav_jax.storybook.world.poses import Pose
 
 HEAD = (0.015, -0.74)
 EYES = (0.045, -0.73)

@@ -5,7 +5,7 @@ import csv
 import json
 import pathlib
 
-from tav_jax.evaluation.intervals import Mean
+from tav_jax.measures.intervals import Mean
 
 Row = Mapping[str, str | float | Mean | None]
 

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from tav_jax.data.storybook.pen import INK, OUTLINE, Pen, WHITE
+from tav_jax.storybook.world.pen import INK, OUTLINE, Pen, WHITE
 
 _SHADOW, _FOAM = (60, 56, 76), (240, 252, 255)
 

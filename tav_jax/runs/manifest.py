@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from tav_jax import settings
-from tav_jax import workdir as workdirs
 from tav_jax.errors import InputError
+from tav_jax.runs import settings
+from tav_jax.runs import workdir as workdirs
 
 _REQUIRED = ("video", "caption", "prompts")
 _OWN = ("seed", "video", "optimizer", "sampling")  # Sections a row may change.

@@ -11,11 +11,13 @@ from ml_collections import ConfigDict
 import numpy as np
 import tqdm
 
-from tav_jax import editing, parallel, results
-from tav_jax.data import sheet
+from tav_jax import parallel
 from tav_jax.data.video import Clip
+from tav_jax.pipelines import editing
+from tav_jax.pipelines.video_model import VideoModel
+from tav_jax.reports import sheet
+from tav_jax.runs import results
 from tav_jax.types import Params, Video
-from tav_jax.video_model import VideoModel
 
 log = logging.getLogger(__name__)
 

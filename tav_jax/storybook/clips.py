@@ -1,6 +1,6 @@
 r"""Draws the four source videos of the package, with their captions.
 
-  python -m tav_jax.data.storybook.clips --out=DIR
+  python -m tav_jax.storybook.clips --out=DIR
 """
 
 import json
@@ -10,9 +10,9 @@ from absl import app, flags
 import av
 import numpy as np
 
-from tav_jax.data.storybook.motion import video
-from tav_jax.data.storybook.render import render
-from tav_jax.data.storybook.scene import caption, Scene
+from tav_jax.storybook.world.motion import video
+from tav_jax.storybook.world.render import render
+from tav_jax.storybook.world.scene import caption, Scene
 
 CLIPS = {
     "man-skiing": Scene("man", verb="skiing", place="on the snow"),

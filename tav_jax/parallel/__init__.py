@@ -4,7 +4,7 @@ Axes are `video`, along which videos that are tuned together lie, or training
 data, `frame`, along which the frames of a video lie, and `model`, along which
 parameters are split and frames too: what a device needs of the parameters it
 gathers when it needs it.
-Where activations lie is said in models/layout.py.
+Where activations lie is said in activations.py.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
 from tav_jax.errors import InputError
-from tav_jax.models import layout
+from tav_jax.parallel import activations
 
 AXES = ("video", "frame", "model")
 
@@ -92,13 +92,13 @@ def param_specs(mesh: Mesh, params: Any) -> Any:
 def video_spec(mesh: Mesh, shape: Sequence[int]) -> NamedSharding:
   """Where the latents `b f h w c` of a video lie."""
   with jax.set_mesh(mesh):
-    return NamedSharding(mesh, layout.spec(shape, frames=1))
+    return NamedSharding(mesh, activations.spec(shape, frames=1))
 
 
 def of_videos(sharding: NamedSharding) -> NamedSharding:
   """Where as many arrays lie as there are videos, along a new first axis."""
   return NamedSharding(
-      sharding.mesh, PartitionSpec(layout.VIDEO, *sharding.spec))
+      sharding.mesh, PartitionSpec(activations.VIDEO, *sharding.spec))
 
 
 def stack(trees: Sequence[Any], shardings: Any) -> Any:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from tav_jax.data.storybook.scene import Scene
+from tav_jax.storybook.world.scene import Scene
 
 
 def video(scene: Scene, frames: int = 16) -> list[Scene]:

@@ -13,15 +13,16 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from tav_jax import parallel, pretrained, rendering, session
-from tav_jax import workdir as workdirs
-from tav_jax.clock import Clock
+from tav_jax import parallel, pretrained
 from tav_jax.data.video import Clip
 from tav_jax.errors import InputError
+from tav_jax.pipelines.video_model import VideoModel
+from tav_jax.runs import build, rendering
+from tav_jax.runs import workdir as workdirs
+from tav_jax.runs.clock import Clock
 from tav_jax.training import loop, optim, step
 from tav_jax.training.checkpoint import Checkpoints
 from tav_jax.training.metrics import Metrics
-from tav_jax.video_model import VideoModel
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   workdirs.check(workdir, config)
   clock = Clock()
   with clock("loading"):
-    clip = session.read(config)
-    model = session.load(config)
+    clip = build.read(config)
+    model = build.load(config)
     job = Job(config, workdir, clip, model)
   together(model, [job], 1, clock)
   if job.error:
@@ -67,8 +68,8 @@ class Job:
     """Encodes the clip and opens the workdir, which has been checked."""
     self.config, self.workdir = config, workdir
     self.error: InputError | None = None
-    self.rate, self.optimizer = session.optimizer(config)
-    self._latents = session.encode(model, config, clip)
+    self.rate, self.optimizer = build.optimizer(config)
+    self._latents = build.encode(model, config, clip)
     self.order = rendering.Order(clip, self._latents.mean, config.sampling)
     parallel.wait()  # Other processes may still be checking the workdir.
     if parallel.is_first():
@@ -81,7 +82,7 @@ class Job:
       self, model: VideoModel, at: int | None
   ) -> tuple[step.State, step.Latents]:
     """The state `at` a checkpoint, if any, and training data, on the host."""
-    initial = session.initial_state(model, self.optimizer, self.config.seed)
+    initial = build.initial_state(model, self.optimizer, self.config.seed)
     state = initial if at is None else self.checkpoints.restore(initial, at)
     # Last: a workdir whose checkpoint cannot be read is left as it is.
     self.metrics = Metrics(self.workdir, at or 0, writes=parallel.is_first())

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tav_jax.data import video
-from tav_jax.evaluation import plots
-from tav_jax.evaluation.intervals import Mean
+from tav_jax.measures.intervals import Mean
+from tav_jax.reports import plots
 
 _LEAST_WIDTH = 160
 

@@ -9,12 +9,12 @@ import time
 
 from ml_collections import ConfigDict
 
-from tav_jax import session, settings, tuning
-from tav_jax import workdir as workdirs
-from tav_jax.clock import Clock
 from tav_jax.errors import InputError
-from tav_jax.manifest import Entry
-from tav_jax.video_model import VideoModel
+from tav_jax.pipelines.video_model import VideoModel
+from tav_jax.runs import build, settings, tuning
+from tav_jax.runs import workdir as workdirs
+from tav_jax.runs.clock import Clock
+from tav_jax.runs.manifest import Entry
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def run(
         f", about {seconds / 60:.0f} min left" if done else "")
     if model is None:
       with clock("loading"):
-        model = session.load(group[0].config)
+        model = build.load(group[0].config)
     failed |= _run_group(group, lanes, model, workdir, clock)
     done += len(group)
   if failed:
@@ -111,7 +111,7 @@ def _run_group(
     try:
       at = workdir / entry.name
       workdirs.check(at, entry.config)
-      clip = session.read(entry.config)
+      clip = build.read(entry.config)
       settings.check_for_model(
           entry.config, model.vae.config, model.schedule)
       jobs[entry.name] = tuning.Job(entry.config, at, clip, model)

@@ -6,7 +6,7 @@ import io
 import matplotlib
 from matplotlib.figure import Figure
 
-from tav_jax.evaluation.intervals import Mean
+from tav_jax.measures.intervals import Mean
 
 
 def means(rows: Sequence[Mapping[str, str | Mean]]) -> str:

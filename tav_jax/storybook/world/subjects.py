@@ -7,9 +7,9 @@ it is when the scene names none. Later lines are drawn over earlier ones.
 from collections.abc import Callable
 import dataclasses
 
-from tav_jax.data.storybook import body
-from tav_jax.data.storybook.pen import Colour, mix, OUTLINE, Pen, WHITE
-from tav_jax.data.storybook.poses import Pose
+from tav_jax.storybook.world import body
+from tav_jax.storybook.world.pen import Colour, mix, OUTLINE, Pen, WHITE
+from tav_jax.storybook.world.poses import Pose
 
 _SKIN, _HAIR = (248, 204, 166), (104, 62, 36)
 _BLACK, _PINK = (46, 44, 52), (250, 170, 180)

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tav_jax.data.storybook import scene as scenes
-from tav_jax.data.storybook.motion import video
-from tav_jax.data.storybook.render import render
-from tav_jax.data.storybook.scene import Scene
+from tav_jax.storybook.world import scene as scenes
+from tav_jax.storybook.world.motion import video
+from tav_jax.storybook.world.render import render
+from tav_jax.storybook.world.scene import Scene
 
 KINDS = ("subject", "background", "attribute", "style", "multiple")
 

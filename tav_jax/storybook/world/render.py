@@ -4,10 +4,10 @@ from jaxtyping import UInt8
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tav_jax.data.storybook import clothes, places, poses, props, styles
-from tav_jax.data.storybook.pen import COLOURS, Pen
-from tav_jax.data.storybook.scene import Scene
-from tav_jax.data.storybook.subjects import TABLE as SUBJECTS
+from tav_jax.storybook.world import clothes, places, poses, props, styles
+from tav_jax.storybook.world.pen import COLOURS, Pen
+from tav_jax.storybook.world.scene import Scene
+from tav_jax.storybook.world.subjects import TABLE as SUBJECTS
 
 _FINER = 3  # Canvas pixels a picture's pixel, along each side.
 

@@ -1,0 +1,1 @@
+"""Numbers about videos and pictures; nothing here knows a run."""

@@ -1,0 +1,1 @@
+"""Models as functions: noise to video, text to picture, video to noise."""

@@ -1,0 +1,1 @@
+"""From a config to a workdir: settings, files, tuning, rendering, lists."""

@@ -1,0 +1,1 @@
+"""The wing of the drawn world: its pictures, datasets, judge and model."""
