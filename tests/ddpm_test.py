@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from tav_jax.sampling import ddim, ddpm
-from tav_jax.sampling.schedule import Schedule
+from tav_jax.sampling.schedule import PREDICTIONS, Schedule, SPACINGS
 
-PREDICTIONS = ("epsilon", "v_prediction")
 X = jax.random.normal(jax.random.key(0), (2, 1, 4, 5, 3))
 KEY = jax.random.key(1)
 # DDPM's own, as long as a test can take.
@@ -45,14 +44,13 @@ def old_clip(monkeypatch):
 
 @pytest.mark.usefixtures("same_noise", "old_clip")
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-@pytest.mark.parametrize("variance", ddpm.VARIANCES)
 @pytest.mark.parametrize("clip", [True, False])
-def test_every_step_is_diffusers(prediction, variance, clip):
+def test_every_step_is_diffusers(prediction, clip):
   schedule = dataclasses.replace(
       SHORT, prediction=prediction, clip_sample=clip)
   oracle = FlaxDDPMScheduler(
       num_train_timesteps=20, beta_start=1e-3, beta_end=0.4,
-      variance_type=f"fixed_{variance}", clip_sample=clip,
+      variance_type="fixed_small", clip_sample=clip,
       prediction_type=prediction)
   state, x = oracle.create_state(), X
   _, source, target = ddim.sampling_steps(schedule, 20)
@@ -61,11 +59,11 @@ def test_every_step_is_diffusers(prediction, variance, clip):
     expected = oracle.step(
         state, network(x, t), t, x, KEY, return_dict=False)[0]
     x = ddpm.follow(
-        network, schedule, x, source[i:i + 1], target[i:i + 1], KEY, variance)
+        network, schedule, x, source[i:i + 1], target[i:i + 1], KEY)
     np.testing.assert_allclose(x, expected, rtol=1e-4, atol=1e-5)
 
 
-def literal_step(x, output, abar, abar_previous, noise, prediction, variance):
+def literal_step(x, output, abar, abar_previous, noise, prediction):
   """A step of diffusers' PyTorch `DDPMScheduler`, line by line."""
   alpha = abar / abar_previous
   beta = 1 - alpha
@@ -77,16 +75,13 @@ def literal_step(x, output, abar, abar_previous, noise, prediction, variance):
   x0_coefficient = abar_previous**0.5 * beta / (1 - abar)
   x_coefficient = alpha**0.5 * (1 - abar_previous) / (1 - abar)
   small = (1 - abar_previous) / (1 - abar) * beta
-  spread = {"small": max(small, 1e-20), "large": beta}[variance] ** 0.5
-  if abar_previous == 1:
-    spread = 0
+  spread = 0 if abar_previous == 1 else max(small, 1e-20) ** 0.5
   return x0_coefficient * x0 + x_coefficient * x + spread * noise
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-@pytest.mark.parametrize("variance", ddpm.VARIANCES)
-@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
-def test_fewer_steps_than_trained(same_noise, prediction, variance, spacing):
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_fewer_steps_than_trained(same_noise, prediction, spacing):
   schedule = dataclasses.replace(
       PIXELS, clip_sample=True, prediction=prediction, spacing=spacing)
   abar = schedule.alphas_cumprod
@@ -94,9 +89,8 @@ def test_fewer_steps_than_trained(same_noise, prediction, variance, spacing):
   for t, previous in zip(timesteps, [*timesteps[1:], None], strict=True):
     expected = literal_step(
         expected, np.asarray(network(expected, t)), abar[t],
-        1.0 if previous is None else abar[previous], same_noise, prediction,
-        variance)
-  output = ddpm.sample(network, schedule, X, 7, KEY, variance)
+        1.0 if previous is None else abar[previous], same_noise, prediction)
+  output = ddpm.sample(network, schedule, X, 7, KEY)
   np.testing.assert_allclose(output, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -126,43 +120,26 @@ def assert_moments(samples, mean, std, bias=0.0):
   np.testing.assert_allclose(samples.std(), std, atol=error / 2**0.5 + bias)
 
 
-def of_gaussian(noise, prediction, variance, num_steps):
+def of_gaussian(noise, prediction, num_steps):
   schedule = dataclasses.replace(PIXELS, prediction=prediction)
   return ddpm.sample(
-      gaussian_denoiser(schedule, 0.3, 0.5), schedule, noise, num_steps, KEY,
-      variance)
+      gaussian_denoiser(schedule, 0.3, 0.5), schedule, noise, num_steps, KEY)
 
 
-@pytest.mark.parametrize("prediction,variance", list(zip(
-    PREDICTIONS, ddpm.VARIANCES, strict=True)))
-def test_samples_have_the_datas_distribution(noise, prediction, variance):
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_samples_have_the_datas_distribution(noise, prediction):
   """Every Gaussian step is a line, so their law is known.
 
-  After 1000 of them it is N(0.3, 0.4961^2) or N(0.3, 0.5008^2), of data that
-  are N(0.3, 0.5^2).
+  After 1000 of them it is N(0.3, 0.4961^2), of data that are N(0.3, 0.5^2).
   """
-  samples = of_gaussian(noise, prediction, variance, 1000)
+  samples = of_gaussian(noise, prediction, 1000)
   assert_moments(samples, 0.3, 0.5, bias=0.004)
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-def test_variances_are_bounds(noise, prediction):
-  """Data between a point and a unit Gaussian are between both (Sec. 3.2)."""
-  small, large = (
-      of_gaussian(noise, prediction, variance, 20).std()
-      for variance in ddpm.VARIANCES)
-  assert small < 0.45 and large > 0.53
-
-
-@pytest.mark.parametrize("num_steps", [2, 10])
-def test_large_variance_is_exact_for_unit_gaussian_data(noise, num_steps):
-  """Up to the last step, which is to x_0's mean instead of a draw."""
-  schedule = PIXELS
-  _, source, target = ddim.sampling_steps(schedule, num_steps)
-  samples = ddpm.follow(
-      gaussian_denoiser(schedule, 0.0, 1.0), schedule, noise, source[:-1],
-      target[:-1], KEY, "large")
-  assert_moments(samples, 0.0, 1.0)
+def test_variance_is_a_lower_bound(noise, prediction):
+  """Of data between a point and a unit Gaussian (Sec. 3.2)."""
+  assert of_gaussian(noise, prediction, 20).std() < 0.45
 
 
 @pytest.mark.parametrize("num_steps", [2, 10])
@@ -180,16 +157,14 @@ def test_small_variance_is_exact_for_one_point(noise, num_steps):
   np.testing.assert_allclose(samples, point, atol=1e-3)
 
 
-@pytest.mark.parametrize("variance", ddpm.VARIANCES)
-def test_runs_can_be_taken_in_pieces(variance):
-  whole = ddpm.sample(network, SHORT, X, 10, KEY, variance)
+def test_runs_can_be_taken_in_pieces():
+  whole = ddpm.sample(network, SHORT, X, 10, KEY)
   _, *steps = ddim.sampling_steps(SHORT, 10)
   x = X
   for piece in (slice(0, 3), slice(3, 9), slice(9, 10)):
-    x = ddpm.follow(
-        network, SHORT, x, *(s[piece] for s in steps), KEY, variance)
+    x = ddpm.follow(network, SHORT, x, *(s[piece] for s in steps), KEY)
   np.testing.assert_allclose(x, whole, rtol=1e-6)
-  other = ddpm.sample(network, SHORT, X, 10, jax.random.key(5), variance)
+  other = ddpm.sample(network, SHORT, X, 10, jax.random.key(5))
   assert np.abs(other - whole).max() > 0.1
 
 
@@ -203,15 +178,26 @@ def test_with_a_key_each_a_clip_does_not_depend_on_the_others():
     np.testing.assert_allclose(alone, whole[i], rtol=1e-6)
 
 
-def test_zero_terminal_snr():
+def test_zero_terminal_snr(noise):
+  """The noise of x_T says nothing, yet samples have the data's mean."""
   schedule = dataclasses.replace(
       PIXELS, prediction="v_prediction", zero_snr=True, spacing="trailing")
-  samples = ddpm.sample(network, schedule, X, 10, KEY)
-  assert np.isfinite(samples).all()
+  mean_alone = lambda x, timestep: schedule.target(
+      jnp.full_like(x, 0.3), x, jnp.broadcast_to(timestep, x.shape[:1]))
+  _, source, target = ddim.sampling_steps(schedule, 10)
+  first = ddpm.follow(
+      mean_alone, schedule, noise, source[:1], target[:1], KEY)
+  signal, sigma = map(float, schedule.signal_and_noise(target[0]))
+  assert_moments(first, signal * 0.3, sigma)
+
+
+def test_a_number_of_steps_that_does_not_divide_the_timesteps():
+  """61 of 1000, where a sum of fractions once gave one timestep more."""
+  schedule = dataclasses.replace(PIXELS, spacing="trailing", clip_sample=True)
+  samples = ddpm.sample(network, schedule, X, 61, KEY)
+  assert np.isfinite(samples).all() and np.abs(samples).max() <= 1
 
 
 def test_bad_arguments():
-  with pytest.raises(ValueError, match="variance='medium': expected small or"):
-    ddpm.sample(network, SHORT, X, 10, KEY, "medium")
   with pytest.raises(ValueError, match="num_steps=21: expected 1 to 20"):
     ddpm.sample(network, SHORT, X, 21, KEY)

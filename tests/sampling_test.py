@@ -1,6 +1,9 @@
 """Schedule, DDIM and guidance, on functions whose answers are known."""
 
-import dataclasses
+import ast
+import importlib.util
+import pathlib
+import types
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +11,8 @@ import numpy as np
 import pytest
 
 from tav_jax.sampling import ddim, guidance
-from tav_jax.sampling.schedule import Schedule
+from tav_jax.sampling.schedule import PREDICTIONS, Schedule, SPACINGS
 
-PREDICTIONS = ("epsilon", "v_prediction")
 X = jax.random.normal(jax.random.key(0), (2, 3, 4, 5, 4))
 
 
@@ -40,7 +42,7 @@ def test_prediction_round_trip(prediction):
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+@pytest.mark.parametrize("spacing", SPACINGS)
 def test_inversion_leads_back(prediction, spacing):
   schedule = Schedule(prediction=prediction, spacing=spacing)
   denoise = gaussian_denoiser(schedule, 0.3, 0.5)
@@ -72,9 +74,6 @@ def test_runs_can_be_taken_in_pieces():
     x, _ = ddim.follow(
         denoise, schedule, x, *(s[i:i + (4 if i == 0 else 6)] for s in steps))
   np.testing.assert_allclose(x, whole, rtol=1e-6)
-  path = ddim.sample_path(denoise, schedule, X, 10)
-  np.testing.assert_array_equal(path[0], X)
-  np.testing.assert_allclose(path[-1], whole, rtol=1e-6)
 
 
 def test_guidance_one_is_the_prompt_and_zero_the_negative():
@@ -89,13 +88,70 @@ def test_guidance_one_is_the_prompt_and_zero_the_negative():
 
 
 def test_zero_terminal_snr():
-  schedule = dataclasses.replace(
-      Schedule(prediction="v_prediction"), zero_snr=True)
+  """At abar_T = 0 the noise says nothing: the mean of the data comes out."""
+  schedule = Schedule(
+      prediction="v_prediction", zero_snr=True, spacing="trailing",
+      alpha_to_one=True)
   assert schedule.alphas_cumprod[-1] == 0
   assert schedule.alphas_cumprod[0] == Schedule().alphas_cumprod[0]
+  denoise = lambda x, timestep: schedule.target(
+      jnp.full_like(x, 0.3), x, jnp.broadcast_to(timestep, x.shape[:1]))
+  np.testing.assert_allclose(
+      ddim.sample(denoise, schedule, X, 1), jnp.full_like(X, 0.3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("train,offset", [(1000, 0), (1000, 1), (20, 1)])
+def test_as_many_timesteps_as_asked_for(spacing, train, offset):
+  schedule = Schedule(
+      num_train_steps=train, spacing=spacing, steps_offset=offset)
+  for num_steps in range(1, train + 1):
+    steps = schedule.sampling_timesteps(num_steps)
+    assert steps.shape == (num_steps,)
+    assert (np.diff(steps) < 0).all()
+    assert steps[-1] >= 0 and steps[0] < train
+    if spacing != "leading":
+      assert steps[0] == train - 1 or (spacing, num_steps) == ("linspace", 1)
+
+
+@pytest.fixture(scope="module")
+def set_timesteps():
+  """`DDIMScheduler.set_timesteps`, of a module that needs torch to import."""
+  file = importlib.util.find_spec(
+      "diffusers.schedulers.scheduling_ddim").origin
+  function, = (
+      node for node in ast.walk(ast.parse(pathlib.Path(file).read_text()))
+      if getattr(node, "name", "") == "set_timesteps")
+  function.args.args[-1].annotation = None
+  tensor = lambda x: types.SimpleNamespace(to=lambda device: x)
+  scope = {"np": np, "torch": types.SimpleNamespace(from_numpy=tensor)}
+  exec(compile(ast.Module([function], []), file, "exec"), scope)
+  return scope["set_timesteps"]
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_timesteps_are_those_of_diffusers(spacing, set_timesteps):
+  """But where theirs are one too many, or out of the model's range."""
+  schedule, other = Schedule(spacing=spacing), set()
+  scheduler = types.SimpleNamespace(config=types.SimpleNamespace(
+      num_train_timesteps=1000, timestep_spacing=spacing, steps_offset=1))
+  for num_steps in range(1, 1001):
+    ours = schedule.sampling_timesteps(num_steps)
+    set_timesteps(scheduler, num_steps)
+    theirs = scheduler.timesteps
+    if len(theirs) > num_steps or theirs.max() > 999:
+      other.add(num_steps)
+      theirs = theirs[:num_steps] - (spacing == "leading")
+    np.testing.assert_array_equal(ours, theirs)
+  assert len(other) == {"leading": 1, "trailing": 62, "linspace": 0}[spacing]
 
 
 @pytest.mark.parametrize("num_steps", [0, 1001])
 def test_number_of_steps_out_of_range(num_steps):
   with pytest.raises(ValueError, match=f"num_steps={num_steps}: expected 1 to"):
     Schedule().sampling_timesteps(num_steps)
+
+
+def test_unknown_spacing():
+  with pytest.raises(ValueError, match="spacing='sideways': expected leading"):
+    Schedule(spacing="sideways").sampling_timesteps(5)

@@ -59,18 +59,11 @@ def invert(
   return follow(denoise, schedule, latents, *steps)[0]
 
 
-def sample_path(denoise, schedule, latents: Video, num_steps: int) -> Path:
-  """Like `sample`, with all N = num_steps + 1 latents on the way."""
-  steps = sampling_steps(schedule, num_steps)
-  return _with_start(
-      latents, follow(denoise, schedule, latents, *steps)[1])
-
-
 def invert_path(denoise, schedule, latents: Video, num_steps: int) -> Path:
   """Like `invert`, with all N = num_steps + 1 latents on the way."""
   steps = inversion_steps(schedule, num_steps)
-  return _with_start(
-      latents, follow(denoise, schedule, latents, *steps)[1])
+  path = follow(denoise, schedule, latents, *steps)[1]
+  return jnp.concatenate([latents[None], path])
 
 
 def sampling_steps(schedule: Schedule, num_steps: int):
@@ -102,7 +95,3 @@ def follow(denoise, schedule, latents: Video, asked, source, target):
 
   timesteps = tuple(map(jnp.asarray, (asked, source, target)))
   return jax.lax.scan(body, latents, timesteps)
-
-
-def _with_start(latents: Video, path) -> Path:
-  return jnp.concatenate([latents[None], path])

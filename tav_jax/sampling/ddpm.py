@@ -12,9 +12,9 @@ the forward process given x_0 has, Eqs. 6 and 7, a posterior N(mu, var) with
   var = (1 - abar_s) / (1 - abar_t) beta.                                (3)
 
 Sampling draws x_s from it with the x_0 that the network sees in x_t, of which
-Eq. 11 is the case of predicted noise. The variance is (3), right where data are
-one point, or beta, right where they are unit Gaussian (Sec. 3.2). The last step
-goes to x_0 itself, abar = 1, without noise.
+Eq. 11 is the case of predicted noise. Of the paper's two variances this is the
+smaller one, right where data are one point (Sec. 3.2). The last step goes to
+x_0 itself, abar = 1, without noise.
 """
 
 import jax
@@ -27,7 +27,6 @@ from tav_jax.sampling.schedule import Schedule
 from tav_jax.types import Denoise, Video
 
 Steps = Int[np.ndarray, " N"]
-VARIANCES = ("small", "large")
 
 
 def sample(
@@ -36,7 +35,6 @@ def sample(
     latents: Video,
     num_steps: int,
     key: jax.Array,
-    variance: str = "small",
 ) -> Video:
   """Latents of a clip from noise, in `num_steps` calls of `denoise`.
 
@@ -48,16 +46,15 @@ def sample(
     num_steps: Steps, at most those of the training.
     key: Random key of the noise on the way, one or one for each clip; not the
       one of `latents`.
-    variance: "small", Eq. (3), or "large", beta.
 
   Returns:
     x_0, `b f h w c`.
 
   Raises:
-    ValueError: If there is no such variance or number of steps.
+    ValueError: If there are not that many timesteps.
   """
   _, *steps = ddim.sampling_steps(schedule, num_steps)
-  return follow(denoise, schedule, latents, *steps, key, variance)
+  return follow(denoise, schedule, latents, *steps, key)
 
 
 def follow(
@@ -67,7 +64,6 @@ def follow(
     source: Steps,
     target: Steps,
     key: jax.Array,
-    variance: str = "small",
 ) -> Video:
   """Takes a run of steps; any slice of a run is a run, of the same `key`.
 
@@ -78,15 +74,12 @@ def follow(
     source: Timesteps that the steps start from, noisiest first.
     target: Timesteps that they lead to; -1 is x_0.
     key: As for `sample`.
-    variance: As for `sample`.
 
   Returns:
     The latents after the last step.
   """
-  on_x0, on_x, small, large = posterior(schedule, source, target)
-  if variance not in VARIANCES:
-    raise ValueError(f"variance={variance!r}: expected small or large")
-  std = np.sqrt(small if variance == "small" else large) * (target >= 0)
+  on_x0, on_x, variance = posterior(schedule, source, target)
+  std = np.sqrt(variance)
 
   def body(x, step):
     timestep, on_x0, on_x, std = step
@@ -111,12 +104,11 @@ def posterior(
     source: Steps,
     target: Steps,
 ) -> tuple[np.ndarray, ...]:
-  """Coefficients of x_0 and x_t in Eq. (2), Eq. (3), and beta, in float64."""
+  """Coefficients of x_0 and x_t in Eq. (2), and Eq. (3), in float64."""
   abar = np.append(schedule.alphas_cumprod, 1.0)
   from_, to = abar[source], abar[np.where(target < 0, -1, target)]
   alpha = from_ / to
   beta = 1 - alpha
   return (np.sqrt(to) * beta / (1 - from_),
           np.sqrt(alpha) * (1 - to) / (1 - from_),
-          (1 - to) / (1 - from_) * beta,
-          beta)
+          (1 - to) / (1 - from_) * beta)

@@ -99,7 +99,10 @@ class Schedule:
     return x0, noise
 
   def sampling_timesteps(self, num_steps: int) -> np.ndarray:
-    """`num_steps` timesteps, noisiest first.
+    """`num_steps` different timesteps, noisiest first.
+
+    "leading" adds less than `steps_offset` where that would pass the last
+    timestep, as it does if all timesteps are asked for.
 
     Raises:
       ValueError: If there are not that many timesteps.
@@ -110,13 +113,18 @@ class Schedule:
           f"num_steps={num_steps}: expected 1 to {train}, the timesteps this "
           "model was trained with")
     if self.spacing == "leading":
-      steps = np.arange(num_steps) * (train // num_steps) + self.steps_offset
-      steps = steps[::-1]
+      steps = np.arange(num_steps)[::-1] * (train // num_steps)
+      steps = steps + min(self.steps_offset, train - 1 - steps[0])
     elif self.spacing == "trailing":
-      steps = np.round(np.arange(train, 0, -train / num_steps)) - 1
-    else:
+      # As in diffusers, to the last bit, but for one that may be too many.
+      steps = np.arange(train, 0, -train / num_steps)[:num_steps]
+      steps = np.round(steps) - 1
+    elif self.spacing == "linspace":
       steps = np.round(np.linspace(0, train - 1, num_steps))[::-1]
-    return np.minimum(steps, train - 1).astype(np.int32)
+    else:
+      raise ValueError(
+          f"spacing={self.spacing!r}: expected {', '.join(SPACINGS)}")
+    return steps.astype(np.int32)
 
   def _like(self, x, timesteps):
     """The coefficients with trailing axes, to multiply `x`."""
