@@ -51,11 +51,12 @@ def test_a_csv_and_json_lines_say_the_same(tmp_path, base):
 
 
 @pytest.mark.parametrize("row,told", [
-    ("a.mp4,,a dog", "videos.csv:2: no 'caption'"),
+    ("a.mp4,,a dog", "videos.csv line 2: no 'caption'"),
     ("a.mp4,a cat,a dog,x", "more fields than"),
     ("a b.mp4,a cat,a dog", "name 'a b'"),
     ("../.mp4,a cat,a dog", "name '.mp4'"),
-    ("a.mp4,a cat,a dog\nb/a.mp4,a cat,a dog", "videos.csv:3: another video"),
+    ("a.mp4,a cat,a dog\nb/a.mp4,a cat,a dog",
+     "videos.csv line 3: another video"),
     ("a.mp4,a cat,|", "sampling.prompts="),
     ("", "it has no videos"),
 ])
@@ -73,10 +74,32 @@ def test_lists_that_will_not_do(tmp_path, base, row, told):
     ("run.export", "True", "all videos share it"),
 ])
 def test_columns_that_will_not_do(tmp_path, base, column, value, told):
-  with pytest.raises(InputError, match=r"videos\.csv:2: ") as error:
+  with pytest.raises(InputError, match=r"videos\.csv line 2: ") as error:
     read(tmp_path, (
         f"video,caption,prompts,{column}\na.mp4,a cat,a dog,{value}\n"), base)
   assert told in str(error.value)
+
+
+@pytest.mark.parametrize("changes,told", [
+    ({"prompts": 5}, "prompts=5: expected a text or a list of texts"),
+    ({"prompts": ["a dog", 5]}, "expected a text or a list of texts"),
+    ({"prompts": {"a": 1}}, "expected a text or a list of texts"),
+    ({"caption": ["a cat"]}, "caption=['a cat']: expected a text"),
+    ({"video": 3}, "video=3: expected a text"),
+])
+def test_json_of_another_kind(tmp_path, base, changes, told):
+  row = {"video": "a.mp4", "caption": "a cat", "prompts": ["a dog"]} | changes
+  with pytest.raises(InputError, match=r"videos\.jsonl") as error:
+    read(tmp_path, json.dumps(row), base, "videos.jsonl")
+  assert told in str(error.value)
+
+
+def test_a_caption_may_hold_a_line_separator(tmp_path, base):
+  caption = "a \u2028 cat \u0085"
+  (job,) = read(tmp_path, json.dumps(
+      {"video": "a.mp4", "caption": caption, "prompts": ["a dog"]},
+      ensure_ascii=False), base, "videos.jsonl")
+  assert job.config.video.caption == caption
 
 
 def test_groups_are_alike_and_of_about_the_same_size(tmp_path, base):

@@ -98,12 +98,16 @@ def test_differences_are_of_the_same_prompt():
 @pytest.fixture
 def workdir(frames, tmp_path):
   """Two rounds of samples; the second has the edit twice as bright."""
+  write_rounds(tmp_path, frames, "an edit")
+  return tmp_path
+
+
+def write_rounds(workdir, frames, *prompts):
   for step, edit in ((1, frames // 4), (2, frames // 2)):
     results.write(
-        tmp_path / f"samples/step_{step:06}",
+        workdir / f"samples/step_{step:06}",
         [("source", frames), ("autoencoder round trip", frames),
-         ("an edit", edit)], 8.0, {"prompts": ["an edit"]})
-  return tmp_path
+         *((prompt, edit) for prompt in prompts)], 8.0, {"prompts": prompts})
 
 
 def test_a_workdirs_last_edits_are_scored(workdir, frames):
@@ -113,6 +117,25 @@ def test_a_workdirs_last_edits_are_scored(workdir, frames):
   np.testing.assert_array_equal(found.frames(), frames // 2)
   (earlier,) = systems.read(workdir / "samples/step_000001")
   np.testing.assert_array_equal(earlier.frames(), frames // 4)
+
+
+@pytest.mark.parametrize("later", ["000002_10", "000010", "1000000"])
+def test_rounds_are_in_the_order_of_their_numbers(workdir, frames, later):
+  for name in ("000002_2", "000002_9", later):
+    results.write(
+        workdir / f"samples/step_{name}", [("an edit", frames // 8)], 8.0,
+        {"prompts": ["an edit"]})
+  (workdir / "samples/step_mine").mkdir()  # No round of ours.
+  (found,) = systems.read(workdir)
+  assert found.prompt == "an edit" and later in str(found.path)
+
+
+def test_a_prompt_may_hold_a_line_separator(tmp_path):
+  prompt = "one \u2028 two \u0085 three"
+  (tmp_path / "metadata.jsonl").write_text(json.dumps(
+      {"file_name": str(VIDEO), "text": prompt}, ensure_ascii=False) + "\n")
+  (found,) = systems.read(tmp_path)
+  assert found.prompt == prompt
 
 
 def test_a_folder_of_videos_and_of_frames(frames, tmp_path):
@@ -146,7 +169,9 @@ def test_no_videos_says_what_was_expected(tmp_path):
 
 
 @pytest.mark.slow
-def test_evaluate_compares_systems(workdir, tmp_path):
+def test_evaluate_compares_systems(frames, tmp_path):
+  workdir = tmp_path / "run"
+  write_rounds(workdir, frames, "an edit", "a robot")
   systems = (str(workdir), str(workdir / "samples/step_000001"))
   done = subprocess.run(
       [sys.executable, "-m", "tav_jax.evaluate",
@@ -155,12 +180,14 @@ def test_evaluate_compares_systems(workdir, tmp_path):
       cwd=ROOT, capture_output=True, text=True)
   assert done.returncode == 0, done.stderr
   rows = json.loads((tmp_path / "out/videos.json").read_text())
-  assert [row["system"] for row in rows] == list(systems)
+  assert [row["system"] for row in rows] == [
+      system for system in systems for _ in range(2)]
   means = json.loads((tmp_path / "out/scores.json").read_text())
-  for row, mean in zip(rows, means, strict=True):
-    assert mean["PickScore"] == [row["PickScore"], None, None]
+  for i, mean in enumerate(means):  # Of one source video: no interval.
+    found = [row["PickScore"] for row in rows[2 * i:2 * i + 2]]
+    assert mean["PickScore"] == [np.mean(found), None, None]
   assert "frame consistency" in (tmp_path / "out/scores.md").read_text()
   (apart,) = json.loads((tmp_path / "out/differences.json").read_text())
   assert apart["system"] == systems[1] and apart["PickScore"][0] != 0
   page = (tmp_path / "out/report.html").read_text()
-  assert page.count("<video") == 3 and "the source" in page
+  assert page.count("<video") == 6 and "the source" in page

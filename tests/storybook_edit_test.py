@@ -47,7 +47,8 @@ def test_a_true_edit_is_perfect():
   frames = edits.draw(source.scene, 4, 64)
   truth = edits.draw(source.edits[0].scene, 4, 64)
   scores = fidelity.scores(truth, truth, frames)
-  assert scores["PSNR"] == np.inf and scores["SSIM"] == 1
+  assert np.isclose(scores["PSNR"], 58.92, atol=0.01) and scores["SSIM"] == 1
+  json.dumps(scores, allow_nan=False)
   assert scores["motion error"] == 0
   assert scores["preservation"] > 30  # Where the change is not seen.
 
@@ -72,7 +73,7 @@ def test_preservation_looks_at_what_should_not_change():
   truth[:, :, 32:] += 128  # Wraps around: all of it changes.
   edited = source.copy()
   edited[:, :, 32:] = 99  # Wrong, but not elsewhere.
-  assert fidelity.preservation(edited, truth, source) == np.inf
+  assert fidelity.preservation(edited, truth, source) > 58
   edited[:, :, :32] //= 2
   assert fidelity.preservation(edited, truth, source) < 20
   assert fidelity.preservation(edited, 255 - source, source) is None

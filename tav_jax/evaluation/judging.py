@@ -29,8 +29,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     InputError: If the model or the judge cannot be read.
   """
   root = files.locate(config.model.checkpoint, config.model.revision or None)
-  model = pretrained.load_pretrained(root)
-  unet, params = pretrained.load_unet(root, temporal="none")
+  model = pretrained.load_pretrained(root, variant={"temporal": "none"})
+  unet, params = model.unet_config, model.unet_params
   referee = judge.load(
       pathlib.Path(config.judge) if config.judge
       else files.locate(files.STORYBOOK) / "judge")

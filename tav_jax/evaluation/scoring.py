@@ -22,7 +22,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Writes a row for every video, the means of every system, and the report.
 
   Of two systems or more also how the others differ from the first, prompt by
-  prompt.
+  prompt. Intervals are over source videos: edits of one are one draw.
 
   Args:
     config: `systems` (folders, as for `systems.read`), `clip` and
@@ -56,7 +56,10 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
         if config.pick_score:
           scores["PickScore"] = scorers["PickScore"].pick_score(
               frames, result.prompt)
-        rows.append({"system": name, "prompt": result.prompt} | scores)
+        rows.append({
+            "system": name, "prompt": result.prompt,
+            # Edits of one source are no independent draws.
+            "source": str(result.source or result.path)} | scores)
         if result.prompt not in entries:
           entries[result.prompt] = [] if result.source is None else [
               report.show("the source", systems.frames(result.source),
@@ -65,11 +68,12 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
             report.show(name, frames, config.fps, scores))
         bar.update()
   table.write(workdir, "videos", rows, "{:.2f}".format)
-  means = summary(rows, ("system",), config.seed)
+  summarise = lambda rows: summary(rows, ("system",), config.seed, ("source",))
+  means = summarise(rows)
   table.write(workdir, "scores", means)
   apart = []
   if len(found) > 1:
-    apart = summary(differences(rows, ("prompt",)), ("system",), config.seed)
+    apart = summarise(differences(rows, ("prompt",)))
     table.write(workdir, "differences", apart)
   report.write(
       workdir / "report.html", "Scores", means, apart,

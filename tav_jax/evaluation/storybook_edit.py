@@ -26,6 +26,7 @@ from tav_jax.evaluation.scoring import differences, summary
 from tav_jax.measures import fidelity
 from tav_jax.measures.clip_score import Scorer
 from tav_jax.pretrained import files
+from tav_jax.pretrained.load import load_vae
 from tav_jax.reports import report, table
 from tav_jax.runs import settings, tuning
 from tav_jax.runs import workdir as workdirs
@@ -136,7 +137,9 @@ def _score(config: ConfigDict, workdir: pathlib.Path, jobs: list[Job]):
   """
   scorer = Scorer(pretrained.load_clip(config.clip))
   referee = judge.load(files.locate(files.STORYBOOK) / "judge")
-  vae = pretrained.load_pretrained(config.run.model.checkpoint).vae
+  model = config.run.model
+  vae = load_vae(
+      files.locate(model.checkpoint, model.revision or None) / "vae")
   bounds = {
       "the source": lambda job, truth: job.frames,
       "the true edit": lambda job, truth: video.to_pixels(

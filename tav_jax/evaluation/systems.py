@@ -2,12 +2,13 @@
 
 import json
 import pathlib
+import re
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from tav_jax.data import video
+from tav_jax.data import jsonl, video
 from tav_jax.errors import InputError
 
 _EXPECTED = (
@@ -52,21 +53,28 @@ def read(path: str | pathlib.Path) -> list[Result]:
   """The videos of a system, in its own order.
 
   Args:
-    path: As the error message says.
+    path: A workdir of tav_jax.tune, whose last round of samples counts; one
+      round, a folder of its `samples/`; or a folder of any system's videos
+      with a `metadata.jsonl`.
 
   Raises:
     InputError: If there are none.
   """
   path = pathlib.Path(path).expanduser()
-  rounds = sorted((path / "samples").glob("step_*/record.json"))
+  rounds = list((path / "samples").glob("step_*/record.json"))
   if rounds:
-    return _of_samples(rounds[-1].parent)
+    return _of_samples(max((file.parent for file in rounds), key=_number))
   if (path / "record.json").is_file():
     return _of_samples(path)
   if (path / "metadata.jsonl").is_file():
     return _of_folder(path)
   raise InputError(
       f"{path}: there are no videos to score; expected {_EXPECTED}")
+
+
+def _number(samples: pathlib.Path) -> list[int]:
+  """The steps and the round of `step_000300` or `step_000300_2`."""
+  return [int(number) for number in re.findall(r"\d+", samples.name)]
 
 
 def _of_samples(directory: pathlib.Path) -> list[Result]:
@@ -88,21 +96,15 @@ def _of_samples(directory: pathlib.Path) -> list[Result]:
 
 def _of_folder(folder: pathlib.Path) -> list[Result]:
   results = []
-  lines = (folder / "metadata.jsonl").read_text().splitlines()
-  for number, line in enumerate(lines, 1):
-    if not line.strip():
-      continue
+  for where, row in jsonl.read(folder / "metadata.jsonl", _EXPECTED):
     try:
-      row = json.loads(line)
       result = Result(str(row["text"]), folder / row["file_name"])
-    except (ValueError, KeyError, TypeError) as error:
-      raise InputError(
-          f"{folder}/metadata.jsonl line {number}: {line!r}: expected "
-          f"{_EXPECTED}") from error
+    except (KeyError, TypeError) as error:
+      raise InputError(f"{where}: {row}: expected {_EXPECTED}") from error
     if not result.path.exists():
       raise InputError(
-          f"{folder}/metadata.jsonl line {number}: {result.path}: no such "
-          f"file; expected a path relative to {folder}")
+          f"{where}: {result.path}: no such file; expected a path relative to "
+          f"{folder}")
     results.append(result)
   if not results:
     raise InputError(f"{folder}/metadata.jsonl: no rows; expected {_EXPECTED}")

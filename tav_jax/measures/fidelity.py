@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 from skimage import color, metrics, registration
 
-from tav_jax.pipelines.editing import psnr
+from tav_jax.measures.psnr import psnr
 
 _SAME = 8  # Of 255: differences that the eye does not see.
 _LEAST = 0.05

@@ -6,7 +6,6 @@ frozen tree; their arrays have a first axis `v`.
 
 from collections.abc import Callable, Sequence
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -126,12 +125,6 @@ def pixels(model: VideoModel, latents: Video) -> np.ndarray:
         "the samples are not finite; set model.dtype=float32, or lower "
         "sampling.guidance")
   return video.to_pixels(decoded)
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-  """Peak signal-to-noise ratio of two uint8 arrays, in dB."""
-  error = np.mean((a.astype(np.float64) - b) ** 2)
-  return math.inf if error == 0 else 10 * math.log10(255**2 / error)
 
 
 def _no_text(model: VideoModel, latents: Videos) -> np.ndarray:

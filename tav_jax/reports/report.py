@@ -54,7 +54,7 @@ def write(
     entries: What to show.
   """
   template = string.Template(
-      (importlib.resources.files("tav_jax.evaluation") / "report.html")
+      (importlib.resources.files("tav_jax.reports") / "report.html")
       .read_text())
   path.write_text(template.substitute(
       title=html.escape(title), means=_table(means), plots=plots.means(means),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 import contextlib
+import functools
 import time
 
 import jax
@@ -14,10 +15,9 @@ class Clock:
 
   def __init__(self):
     self._seconds = Counter()
-    self._compiling = 0.0
+    self._compiled_before = _compiled().total()
     self._running = []
     self._since = time.monotonic()
-    jax.monitoring.register_event_duration_secs_listener(self._listen)
 
   @contextlib.contextmanager
   def __call__(self, phase: str):
@@ -32,8 +32,9 @@ class Clock:
 
   def __str__(self) -> str:
     """`loading 5 s, tuning 60 s; XLA compilation was 20 s of it`."""
+    compiling = _compiled().total() - self._compiled_before
     phases = ", ".join(f"{k} {v:.0f} s" for k, v in self._seconds.items())
-    return f"{phases}; XLA compilation was {self._compiling:.0f} s of it"
+    return f"{phases}; XLA compilation was {compiling:.0f} s of it"
 
   def _switch(self) -> None:
     now = time.monotonic()
@@ -41,6 +42,18 @@ class Clock:
       self._seconds[self._running[-1]] += now - self._since
     self._since = now
 
-  def _listen(self, event: str, seconds: float, **_) -> None:
+
+@functools.cache
+def _compiled() -> Counter:
+  """Seconds that XLA has compiled since this was first called.
+
+  One listener of JAX's events serves all clocks of the process.
+  """
+  seconds = Counter()
+
+  def listen(event: str, duration: float, **_) -> None:
     if event == _COMPILATION:
-      self._compiling += seconds
+      seconds[event] += duration
+
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  return seconds

@@ -10,17 +10,20 @@ list. A video is called by its file's name, or by `name`.
 """
 
 import csv
-import json
 import pathlib
 import re
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from tav_jax.data import jsonl
 from tav_jax.errors import InputError
 from tav_jax.runs import settings
 from tav_jax.runs import workdir as workdirs
 
+_EXAMPLE = (
+    '{"video": "cat.mp4", "caption": "a cat is walking", '
+    '"prompts": ["a dog is walking"]}')
 _REQUIRED = ("video", "caption", "prompts")
 _OWN = ("seed", "video", "optimizer", "sampling")  # Sections a row may change.
 
@@ -49,12 +52,12 @@ def read(path: pathlib.Path, base: ConfigDict) -> list[Entry]:
       Whether the videos are there is not looked at.
   """
   entries = {}
-  for line, row in _rows(path):
-    where = f"{path}:{line}"
+  for where, row in _rows(path):
     missing = [name for name in _REQUIRED if not row.get(name)]
     if missing:
       raise InputError(
           f"{where}: no {missing[0]!r}; expected {', '.join(_REQUIRED)}")
+    _check_texts(where, row)
     name = str(row.pop("name", "") or pathlib.Path(row["video"]).stem)
     if not re.fullmatch(r"\w[\w.-]*", name):
       raise InputError(
@@ -74,29 +77,37 @@ def read(path: pathlib.Path, base: ConfigDict) -> list[Entry]:
 
 
 def _rows(path: pathlib.Path):
-  """Yields line numbers and fields."""
+  """Yields where a row stands, "FILE line 3", and its fields."""
   if path.suffix not in (".csv", ".jsonl") or not path.is_file():
     raise InputError(
         f"--videos={path}: expected a .csv or .jsonl file that is there")
+  if path.suffix == ".jsonl":
+    yield from jsonl.read(path, _EXAMPLE)
+    return
   try:
     with path.open(newline="", encoding="utf-8-sig") as file:
-      if path.suffix == ".csv":
-        reader = csv.DictReader(file, strict=True)
-        for row in reader:
-          if None in row:
-            raise InputError(
-                f"{path}:{reader.line_num}: it has more fields than there are "
-                "columns; put a field with commas into quotes")
-          yield reader.line_num, {k: v for k, v in row.items() if v}
-      else:
-        for i, line in enumerate(file, 1):
-          if line.strip():
-            row = json.loads(line)
-            if not isinstance(row, dict):
-              raise InputError(f"{path}:{i}: expected a JSON object")
-            yield i, row
-  except (csv.Error, UnicodeDecodeError, json.JSONDecodeError) as error:
+      reader = csv.DictReader(file, strict=True)
+      for row in reader:
+        where = f"{path} line {reader.line_num}"
+        if None in row:
+          raise InputError(
+              f"{where}: it has more fields than there are columns; put a "
+              "field with commas into quotes")
+        yield where, {k: v for k, v in row.items() if v}
+  except (csv.Error, UnicodeDecodeError) as error:
     raise InputError(f"{path}: it cannot be read ({error})") from error
+
+
+def _check_texts(where: str, row: dict[str, Any]) -> None:
+  """Raises an InputError for JSON of another kind."""
+  for key in ("video", "caption"):
+    if not isinstance(row[key], str):
+      raise InputError(f"{where}: {key}={row[key]!r}: expected a text")
+  prompts = row["prompts"]
+  if not isinstance(prompts, str) and not (
+      isinstance(prompts, list) and all(isinstance(p, str) for p in prompts)):
+    raise InputError(
+        f"{where}: prompts={prompts!r}: expected a text or a list of texts")
 
 
 def _config(
@@ -105,8 +116,8 @@ def _config(
   """The config that a row makes of `base`."""
   config = ConfigDict(base.to_dict())
   row = dict(row)
-  config.video.path = str(folder / str(row.pop("video")))
-  config.video.caption = str(row.pop("caption"))
+  config.video.path = str(folder / row.pop("video"))
+  config.video.caption = row.pop("caption")
   prompts = row.pop("prompts")
   if isinstance(prompts, str):
     prompts = [prompt.strip() for prompt in prompts.split("|")]

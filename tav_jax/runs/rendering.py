@@ -13,6 +13,7 @@ import tqdm
 
 from tav_jax import parallel
 from tav_jax.data.video import Clip
+from tav_jax.measures.psnr import psnr
 from tav_jax.pipelines import editing
 from tav_jax.pipelines.video_model import VideoModel
 from tav_jax.reports import sheet
@@ -112,16 +113,16 @@ def write(
       ("autoencoder round trip", latents),
       ("inversion and back, no guidance", sampled.back)]
   checks = [(label, editing.pixels(model, x)[0]) for label, x in checks]
-  psnr = {label: editing.psnr(clip.frames, x) for label, x in checks}
+  found = {label: psnr(clip.frames, x) for label, x in checks}
   named = list(zip(
       settings.prompts, editing.pixels(model, sampled.edits), strict=True))
   if parallel.is_first():
     results.write(
         directory, [("source", clip.frames), *checks, *named], clip.fps,
         json.loads(settings.to_json_best_effort()) | {
-            "psnr_db": {k: round(v, 2) for k, v in psnr.items()}})
+            "psnr_db": {k: round(v, 2) for k, v in found.items()}})
   parallel.wait()
   log.info(
       "%d videos in %s%s", len(named), directory,
-      "".join(f"; {k}: PSNR {v:.1f} dB" for k, v in psnr.items()))
+      "".join(f"; {k}: PSNR {v:.1f} dB" for k, v in found.items()))
   return named

@@ -4,11 +4,8 @@ A checkpoint is complete or absent: orbax writes beside and renames, so a run
 that is killed while it saves finds the one before.
 """
 
-import contextlib
-import logging
 import os
 import pathlib
-import sys
 
 import jax
 import numpy as np
@@ -73,9 +70,8 @@ class Checkpoints:
         lambda x: x if isinstance(x, np.ndarray)
         else ocp.tree.to_shape_dtype_struct(x), like._asdict())
     try:
-      with _late_reads_unsaid():
-        restored = self._manager.restore(
-            step, args=ocp.args.StandardRestore(abstract))
+      restored = self._manager.restore(
+          step, args=ocp.args.StandardRestore(abstract))
     except Exception as error:  # orbax raises bare ones for damaged files.
       reason = str(error).strip().splitlines()[0][:120]
       raise InputError(
@@ -87,26 +83,3 @@ class Checkpoints:
   def close(self) -> None:
     """Ends orbax's background work."""
     self._manager.close()
-
-
-@contextlib.contextmanager
-def _late_reads_unsaid():
-  """Nothing is printed about reads that end after one has failed.
-
-  orbax closes its event loop at the first array that it cannot read. Others
-  are still being read then: they find the loop closed, in threads of their own,
-  or fail when nobody asks any more.
-  """
-  hook, log = sys.unraisablehook, logging.getLogger("asyncio")
-  level = log.level
-
-  def report(unraisable):
-    if str(unraisable.exc_value) != "Event loop is closed":
-      hook(unraisable)
-
-  sys.unraisablehook = report
-  log.setLevel(logging.CRITICAL)
-  yield
-  # Not after an error: they may end as late as the process.
-  log.setLevel(level)
-  sys.unraisablehook = hook

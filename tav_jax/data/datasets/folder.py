@@ -2,16 +2,15 @@
 
 import functools
 import hashlib
-import json
 import os
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 import tensorflow_datasets as tfds
 
-from tav_jax.data import video
+from tav_jax.data import jsonl, video
 from tav_jax.data.datasets import builder
 from tav_jax.errors import InputError
 
@@ -80,11 +79,8 @@ def _rows(folder: pathlib.Path) -> list[_Row]:
     raise InputError(
         f"{path}: no such file; expected a line like {_EXAMPLE} for each "
         "picture or clip")
-  # Line ends only: a caption may hold other characters that end lines.
   rows = [
-      _row(folder, f"{path} line {number}", line)
-      for number, line in enumerate(path.read_bytes().split(b"\n"), 1)
-      if line.strip()]
+      _row(folder, where, row) for where, row in jsonl.read(path, _EXAMPLE)]
   if not rows:
     raise InputError(
         f"{path}: no rows; expected a line like {_EXAMPLE} for each picture "
@@ -92,13 +88,8 @@ def _rows(folder: pathlib.Path) -> list[_Row]:
   return rows
 
 
-def _row(folder: pathlib.Path, where: str, line: bytes) -> _Row:
-  try:
-    row = json.loads(line.decode("utf-8-sig"))
-  except ValueError as error:
-    raise InputError(
-        f"{where}: not JSON ({error}); expected {_EXAMPLE}") from error
-  if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
+def _row(folder: pathlib.Path, where: str, row: dict[str, Any]) -> _Row:
+  if not isinstance(row.get("file_name"), str):
     raise InputError(f"{where}: no file_name; expected {_EXAMPLE}")
   caption = row.get("text", row.get("caption"))
   if not isinstance(caption, str) or not caption.strip():
