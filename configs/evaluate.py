@@ -14,7 +14,6 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
   config = ConfigDict()
   config.task = "scores"
-  config.seed = 0
   config.systems = ()
   config.clip = "storybook"
   config.pick_score = ""

@@ -16,7 +16,6 @@ from configs import default
 def get_config() -> ConfigDict:
   config = ConfigDict()
   config.task = "loveu"
-  config.seed = 0
   config.root = "LOVEU-TGVE-2023"
   config.shard = "0/1"
   config.clip = "openai/clip-vit-large-patch14"

@@ -83,6 +83,22 @@ def test_frames_are_read_from_a_folder(root):
   np.testing.assert_array_equal(clip.frames[1], np.asarray(expected))
 
 
+def test_intervals_are_over_videos():
+  """Four edits of each of 20 videos, alike as those of a video are."""
+  random = np.random.default_rng(0)
+  kinds, covered = list(loveu.KINDS), []
+  for _ in range(200):
+    of_video = random.normal(3, 1, 20)
+    rows = [
+        {"split": "DAVIS", "video": str(i), "kind": kind,
+         "score": float(of_video[i] + random.normal(0, 0.3))}
+        for i in range(20) for kind in kinds]
+    *_, row = loveu.summarise(rows)
+    assert (row["kind"], row["score"].n) == ("all", 20)
+    covered.append(row["score"].low <= 3 <= row["score"].high)
+  assert np.mean(covered) > 0.9  # Three standard errors below 95 %.
+
+
 @pytest.mark.slow
 def test_a_shard_end_to_end(root, tmp_path):
   random_checkpoint.write(tmp_path / "model", "tiny1")

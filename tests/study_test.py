@@ -11,7 +11,8 @@ from tav_jax.evaluation import study
 from tav_jax.runs import results
 
 KEY = {
-    f"{system}{prompt}": {"system": system, "prompt": prompt}
+    f"{system}{prompt}": {
+        "system": system, "prompt": prompt, "source": system + prompt}
     for system in "ab" for prompt in "xyz"}
 
 
@@ -23,16 +24,26 @@ def vote(winner, prompt, question="consistency"):
 
 def test_shares_and_majorities():
   votes = [vote(w, p) for w, p in ("ax", "ax", "bx", "ay", "by", "bz")]
-  rows = {row["system"]: row for row in study.preferences(KEY, votes, 0)}
+  rows = {row["system"]: row for row in study.preferences(KEY, votes)}
   assert np.isclose(rows["a"]["votes"].mean, 100 * (2 / 3 + 1 / 2 + 0) / 3)
   assert np.isclose(rows["a"]["majorities"].mean, (100 + 50 + 0) / 3)
   assert np.isclose(rows["a"]["votes"].mean + rows["b"]["votes"].mean, 100)
   assert rows["a"]["prompts"] == "3" and rows["a"]["all votes"] == "6"
 
 
+def test_prompts_of_one_video_are_one_draw():
+  key = {
+      name: video | {"source": video["system"] + "1z"[video["prompt"] == "z"]}
+      for name, video in KEY.items()}
+  votes = [vote(w, p) for w, p in ("ax", "by", "az")]
+  row = study.preferences(key, votes)[0]
+  assert (row["votes"].mean, row["votes"].n) == (75, 2)
+  assert (row["majorities"].mean, row["prompts"]) == (75, "3")
+
+
 def test_questions_are_counted_apart():
   votes = [vote("a", "x"), vote("b", "x", "faithfulness")]
-  rows = study.preferences(KEY, votes, 0)
+  rows = study.preferences(KEY, votes)
   assert {(r["question"], r["system"]): r["votes"].mean for r in rows} == {
       ("consistency", "a"): 100, ("consistency", "b"): 0,
       ("faithfulness", "a"): 0, ("faithfulness", "b"): 100}
@@ -40,7 +51,7 @@ def test_questions_are_counted_apart():
 
 def test_votes_of_another_study_are_refused():
   with pytest.raises(InputError, match="no video of this study"):
-    study.preferences(KEY, [vote("a", "w")], 0)
+    study.preferences(KEY, [vote("a", "w")])
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"votes": [{"chosen": "ax"}]}'])

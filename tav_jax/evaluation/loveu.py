@@ -28,8 +28,9 @@ from tav_jax import pretrained
 from tav_jax.data import video
 from tav_jax.errors import InputError
 from tav_jax.evaluation import systems
-from tav_jax.evaluation.scoring import summary
+from tav_jax.evaluation.scoring import Row, summary
 from tav_jax.measures.clip_score import Scorer
+from tav_jax.measures.intervals import Mean
 from tav_jax.reports import report, table
 from tav_jax.runs import settings, tuning
 from tav_jax.runs import workdir as workdirs
@@ -123,7 +124,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
 
   Args:
     config: `root`, `shard`, `run` (a config of tav_jax.tune), `clip`,
-      `pick_score` ("" for none), `seed`.
+      `pick_score` ("" for none).
     workdir: Where to.
 
   Raises:
@@ -205,9 +206,15 @@ def _score(
             report.show("the edit", _resize(frames, _SHOWN), _RATE,
                         scores)]))
   table.write(workdir, "edits", rows, "{:.2f}".format)
-  means = summary(
-      rows + [row | {"kind": "all"} for row in rows], ("kind",), config.seed)
+  means = summarise(rows)
   table.write(workdir, "scores", means)
   report.write(
       workdir / "report.html", "LOVEU-TGVE-2023", means, [], entries)
   log.info("%s", table.markdown(means))
+
+
+def summarise(rows: Sequence[Row]) -> list[dict[str, str | Mean]]:
+  """Means over videos for every kind of edit and for all of them."""
+  return summary(
+      [*rows, *(row | {"kind": "all"} for row in rows)], ("kind",),
+      unit=("split", "video"))

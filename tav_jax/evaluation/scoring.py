@@ -68,7 +68,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
             report.show(name, frames, config.fps, scores))
         bar.update()
   table.write(workdir, "videos", rows, "{:.2f}".format)
-  summarise = lambda rows: summary(rows, ("system",), config.seed, ("source",))
+  summarise = lambda rows: summary(rows, ("system",), unit=("source",))
   means = summarise(rows)
   table.write(workdir, "scores", means)
   apart = []
@@ -85,17 +85,15 @@ Row = Mapping[str, str | float | None]
 
 
 def summary(
-    rows: Sequence[Row], by: Sequence[str], seed: int, unit: Sequence[str] = ()
+    rows: Sequence[Row], by: Sequence[str], unit: Sequence[str]
 ) -> list[dict[str, str | intervals.Mean]]:
   """The mean and 95 % interval of every score, for each kind of row.
 
   Args:
     rows: All with the same keys. Numbers are scores; None is left out.
     by: Keys whose values make a kind.
-    seed: Of the bootstrap.
-    unit: Keys of what is drawn independently of one another, such as the
-      source video of several edits: scores of the same unit are averaged
-      before the bootstrap. By default every row is one.
+    unit: Keys of what is drawn independently, such as the source video of
+      several edits: scores of the same unit are averaged first.
   """
   kinds = dict.fromkeys(_values(row, by) for row in rows)
   scores = [
@@ -104,14 +102,14 @@ def summary(
 
   def values(kind: tuple, score: str) -> list[float]:
     units = {}
-    for i, row in enumerate(rows):
+    for row in rows:
       if _values(row, by) == kind and row[score] is not None:
-        units.setdefault(_values(row, unit) or i, []).append(row[score])
+        units.setdefault(_values(row, unit), []).append(row[score])
     return [float(np.mean(unit)) for unit in units.values()]
 
   return [
       dict(zip(by, kind, strict=True)) | {
-          score: intervals.mean(values(kind, score), seed) for score in scores}
+          score: intervals.mean(values(kind, score)) for score in scores}
       for kind in kinds]
 
 

@@ -96,8 +96,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     done += 1
   rows, entries = _score(config, workdir, jobs)
   table.write(workdir, "edits", rows, "{:.2f}".format)
-  # The edits of one video are no independent draws.
-  summarise = lambda rows: summary(rows, ("system",), config.seed, ("video",))
+  summarise = lambda rows: summary(rows, ("system",), unit=("video",))
   means = summarise(rows)
   table.write(workdir, "scores", means)
   apart = summarise(differences(

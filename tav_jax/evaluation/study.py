@@ -19,10 +19,11 @@ import pathlib
 import string
 
 from ml_collections import ConfigDict
+import numpy as np
 
 from tav_jax.errors import InputError
 from tav_jax.evaluation import systems
-from tav_jax.measures import intervals
+from tav_jax.evaluation.scoring import summary
 from tav_jax.reports import report, table
 
 log = logging.getLogger(__name__)
@@ -46,8 +47,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
       this study.
   """
   if config.votes:
-    rows = preferences(
-        _read_study(workdir), _read_votes(config.votes), config.seed)
+    rows = preferences(_read_study(workdir), _read_votes(config.votes))
     table.write(workdir, "preferences", rows)
     log.info("%s", table.markdown(rows))
     return
@@ -59,7 +59,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
       name: report.data_url(result.frames(), config.fps)
       for name, (_, result) in videos.items()}
   key = {
-      name: {"system": system, "prompt": result.prompt}
+      name: {"system": system, "prompt": result.prompt,
+             "source": str(result.source or result.path)}
       for name, (system, result) in videos.items()}
   (workdir / "study.json").write_text(json.dumps(key, indent=2) + "\n")
   (workdir / "study.html").write_text(page.substitute(
@@ -110,19 +111,18 @@ def _embed(value) -> str:
 
 
 def preferences(
-    key: Mapping[str, Mapping[str, str]], votes: Iterable[Mapping], seed: int
+    key: Mapping[str, Mapping[str, str]], votes: Iterable[Mapping]
 ) -> list[dict]:
   """How often one system is preferred to another.
 
   Args:
     key: `study.json`.
     votes: Each with `question`, `chosen` and `other`, names of videos.
-    seed: Of the bootstrap over prompts.
 
   Returns:
     A row for each question and pair of systems: the share of votes and of
-    prompts won by a majority of raters (a draw is half), in percent, and their
-    number.
+    prompts won by a majority of raters (a draw is half), in percent, means
+    over source videos, and the number of prompts and votes.
 
   Raises:
     InputError: If a vote is of a video that is not in the study.
@@ -138,17 +138,20 @@ def preferences(
     prompts = counts.setdefault((vote["question"], *pair), {})
     prompts.setdefault(chosen["prompt"], Counter())[chosen["system"]] += 1
   rows = []
+  source = {
+      (video["system"], video["prompt"]): video.get("source", video["prompt"])
+      for video in key.values()}
   for (question, a, b), prompts in counts.items():
     for first, second in ((a, b), (b, a)):
-      shares = [
-          100 * won[first] / won.total() for won in prompts.values()]
+      shares = {
+          prompt: won[first] / won.total() for prompt, won in prompts.items()}
+      (means,) = summary([
+          {"source": source[a, prompt], "votes": 100 * share,
+           "majorities": 50 * (1 + float(np.sign(share - 0.5)))}
+          for prompt, share in shares.items()], by=(), unit=("source",))
       rows.append({
           "question": question, "system": first, "preferred to": second,
-          "votes": intervals.mean(shares, seed),
-          "majorities": intervals.mean([
-              100.0 if x > 50 else 50.0 if x == 50 else 0.0 for x in shares],
-              seed),
-          "prompts": str(len(prompts)),
+          **means, "prompts": str(len(prompts)),
           "all votes": str(sum(won.total() for won in prompts.values()))})
   return rows
 

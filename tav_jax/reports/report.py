@@ -80,7 +80,7 @@ def _cell(value: str | Mean) -> str:
 def _differences(rows) -> str:
   return (
       f"{_table(rows)}<p>Differences from the first system on the same "
-      "prompts, with 95 % bootstrap intervals.</p>") if rows else ""
+      "prompts, with 95 % intervals over n source videos.</p>") if rows else ""
 
 
 def _entry(entry: Entry) -> str:

@@ -100,12 +100,12 @@ def shard(which: str) -> tuple[int, int]:
 
 _OF_TASKS = {
     "judge": (
-        ("prompts", 1, math.inf), ("sheet", 1, math.inf),
+        ("seed", *SEEDS), ("prompts", 1, math.inf), ("sheet", 1, math.inf),
         ("sampling.guidance", 0, 100), ("sampling.steps", 1, 1000)),
     "loveu": (),
     "scores": (("fps", 0.1, 100),),
-    "storybook_edit": (("videos", 1, math.inf),),
-    "study": (("fps", 0.1, 100),),
+    "storybook_edit": (("seed", *SEEDS), ("videos", 1, math.inf)),
+    "study": (("seed", *SEEDS), ("fps", 0.1, 100)),
 }
 
 
@@ -114,7 +114,7 @@ def check_evaluation(config: ConfigDict) -> None:
   task = config.get("task", "")
   if task not in _OF_TASKS:
     raise InputError(f"task={task!r}: expected {', '.join(_OF_TASKS)}")
-  check_ranges(config, (("seed", *SEEDS), *_OF_TASKS[task]))
+  check_ranges(config, _OF_TASKS[task])
 
 
 def check_ranges(config: ConfigDict, ranges: Iterable[tuple]) -> None:
