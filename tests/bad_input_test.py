@@ -142,6 +142,8 @@ ROWS = {
     f"{TUNE} --config.model.trainable=()":
         ["model.trainable=()", "expected"],
     f"{TUNE} --config.optimizer.steps=-1": ["optimizer.steps=-1", "0 or more"],
+    f"{TUNE} --config.optimizer.clip_norm=0":
+        ["optimizer.clip_norm=0.0", "or more"],
     f"{TUNE} --config.optimizer.learning_rate=-1":
         ["optimizer.learning_rate=-1.0", "0 to 1"],
     f"{TUNE} --config.optimizer.learning_rate=nan":

@@ -232,14 +232,6 @@ def test_unknown_settings_of_the_unet_are_refused(original, key, value):
     configs.read_unet(config, "unet.json")
 
 
-def test_schedulers_defaults_are_diffusers():
-  ddim = configs.read_schedule({"_class_name": "DDIMScheduler"}, "")
-  pndm = configs.read_schedule({"_class_name": "PNDMScheduler"}, "")
-  assert (ddim.alpha_to_one, ddim.clip_sample) == (True, True)
-  assert (pndm.alpha_to_one, pndm.clip_sample) == (False, False)
-  assert (pndm.beta_schedule, pndm.steps_offset) == ("linear", 0)
-
-
 class Hub(http.server.BaseHTTPRequestHandler):
   """As much of a hub as a download needs; `root` is the one repository."""
 

@@ -15,7 +15,13 @@ from tav_jax.models.clip import CLIPTextModel
 from tav_jax.models.unet import UNet3D
 from tav_jax.models.vae import AutoencoderKL
 from tav_jax.pipelines.video_model import network
-from tav_jax.pretrained import configs, files, load_unet, read_torch_names
+from tav_jax.pretrained import (
+  configs,
+  files,
+  load_unet,
+  read_torch_names,
+  schedulers,
+)
 from tav_jax.sampling import ddim, guidance
 from tav_jax.training import optim, step
 
@@ -29,7 +35,7 @@ def unet(sd1):
 
 @pytest.fixture(scope="module")
 def schedule(sd1):
-  return configs.read_schedule(
+  return schedulers.read_schedule(
       files.read_config(sd1 / "scheduler", "scheduler_config.json"), "sd1")
 
 

@@ -16,6 +16,7 @@ import pytest
 import transformers
 
 from configs import pretrain_ddpm, pretrain_storybook
+from tav_jax.errors import InputError
 from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
@@ -24,6 +25,7 @@ from tav_jax.pretrained import configs, load, load_unet, pipeline
 from tav_jax.pretrained.parts import token_ids, VAE
 from tav_jax.pretraining import (
   autoencoder,
+  checks,
   diffusion,
   judge,
   latents,
@@ -158,9 +160,47 @@ def test_min_snr_weights(prediction, gamma):
   np.testing.assert_allclose(weights, expected / np.mean(expected), rtol=1e-12)
 
 
-def test_no_weighting_without_a_bound():
-  weights = diffusion_loss.min_snr_weights(Schedule(), float("inf"))
+ZERO_SNR = Schedule(
+    prediction="v_prediction", zero_snr=True, spacing="trailing")
+
+
+@pytest.mark.parametrize("schedule", [Schedule(), ZERO_SNR])
+def test_no_weighting_without_a_bound(schedule):
+  weights = diffusion_loss.min_snr_weights(schedule, float("inf"))
   np.testing.assert_allclose(weights, 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 5.0])
+def test_the_timestep_of_noise_alone_is_trained(gamma):
+  """With the weight that v has by itself, as long as gamma allows it."""
+  weights = diffusion_loss.min_snr_weights(ZERO_SNR, gamma)
+  assert weights[ZERO_SNR.sampling_timesteps(10)[0]] == weights.max() > 0
+  abar = ZERO_SNR.alphas_cumprod
+  snr = abar / (1 - abar)
+  expected = np.minimum(snr + 1, gamma) / (snr + 1)
+  np.testing.assert_allclose(weights, expected / np.mean(expected), rtol=1e-12)
+
+
+@pytest.mark.parametrize("section,changes,says", [
+    ("schedule", {"spacing": "sideways"},
+     "diffusion.schedule.spacing='sideways': expected leading or trailing"),
+    ("schedule", {"zero_snr": True, "prediction": "epsilon"},
+     "prediction='epsilon': expected v_prediction"),
+    ("optimizer", {"clip_norm": 0.0}, "diffusion.optimizer.clip_norm=0.0")])
+def test_what_cannot_be_trained_is_refused(tmp_path, section, changes, says):
+  config = pretrain_ddpm.get_config()
+  with config.diffusion[section].unlocked():
+    config.diffusion[section].update(changes)
+  with pytest.raises(InputError, match=says):
+    checks.check(config, tmp_path)
+
+
+def test_zero_snr_can_be_trained(tmp_path):
+  config = pretrain_ddpm.get_config()
+  with config.diffusion.schedule.unlocked():
+    config.diffusion.schedule.update({
+        "zero_snr": True, "prediction": "v_prediction", "spacing": "trailing"})
+  checks.check(config, tmp_path)
 
 
 @pytest.mark.parametrize("batch,steps", [(1, 1000), (8, 1000), (5, 12), (7, 3)])

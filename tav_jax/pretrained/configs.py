@@ -7,12 +7,6 @@ from tav_jax.models.clip import CLIPTextConfig
 from tav_jax.models.unet import UNetConfig, VARIANTS
 from tav_jax.models.vae import VAEConfig
 from tav_jax.pretrained.reader import Reader
-from tav_jax.sampling.schedule import (
-  BETA_SCHEDULES,
-  PREDICTIONS,
-  Schedule,
-  SPACINGS,
-)
 
 # Settings that the networks implement with one value only.
 _UNET_FIXED = {
@@ -191,37 +185,3 @@ def read_text_encoder(values: Mapping[str, Any], source: str) -> CLIPTextConfig:
       activation=activation,
       norm_eps=read.get("layer_norm_eps", 1e-5),
   )
-
-
-def read_schedule(values: Mapping[str, Any], source: str) -> Schedule:
-  """From the config of any of diffusers' schedulers; raises as `read_unet`.
-
-  Whatever sampler it names, its betas and its kind of prediction are the
-  model's. Missing keys have that scheduler's defaults.
-  """
-  read = Reader(values, source)
-  ddim = values.get("_class_name") in ("DDIMScheduler", "DDPMScheduler")
-  betas = read.get("trained_betas", ())
-  read.check("trained_betas", not len(betas), "null")
-  schedule = Schedule(
-      num_train_steps=read.get("num_train_timesteps", 1000),
-      beta_start=read.get("beta_start", 0.0001),
-      beta_end=read.get("beta_end", 0.02),
-      beta_schedule=read.get("beta_schedule", "linear"),
-      prediction=read.get("prediction_type", "epsilon"),
-      spacing=read.get("timestep_spacing", "leading"),
-      steps_offset=read.get("steps_offset", 0),
-      alpha_to_one=read.get("set_alpha_to_one", ddim),
-      clip_sample=read.get("clip_sample", ddim),
-      zero_snr=read.get("rescale_betas_zero_snr", False),
-  )
-  for key, value, known in (
-      ("beta_schedule", schedule.beta_schedule, BETA_SCHEDULES),
-      ("prediction_type", schedule.prediction, PREDICTIONS),
-      ("timestep_spacing", schedule.spacing, SPACINGS)):
-    read.check(f"{key}={value!r}", value in known, " or ".join(known))
-  read.check(
-      "rescale_betas_zero_snr",
-      not schedule.zero_snr or schedule.prediction == "v_prediction",
-      "prediction_type v_prediction beside it")
-  return schedule

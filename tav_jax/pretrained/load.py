@@ -17,7 +17,7 @@ from tav_jax.errors import InputError
 from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
-from tav_jax.pretrained import configs, files, names
+from tav_jax.pretrained import configs, files, names, schedulers
 from tav_jax.pretrained.parts import TextEncoder, VAE
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.types import Params
@@ -197,7 +197,7 @@ def _vae_shapes(config: VAEConfig) -> Params:
 
 def load_schedule(directory: pathlib.Path) -> Schedule:
   """Loads `scheduler/` of a checkpoint; raises as `load_unet`."""
-  return configs.read_schedule(
+  return schedulers.read_schedule(
       files.read_config(directory, "scheduler_config.json"),
       f"{directory}/scheduler_config.json")
 

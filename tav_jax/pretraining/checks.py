@@ -12,7 +12,12 @@ from tav_jax.models.vae import VAEConfig
 from tav_jax.pretraining import diffusion
 from tav_jax.pretraining.pictures import STORYBOOK
 from tav_jax.runs import settings
-from tav_jax.sampling.schedule import BETA_SCHEDULES, PREDICTIONS, Schedule
+from tav_jax.sampling.schedule import (
+  BETA_SCHEDULES,
+  PREDICTIONS,
+  Schedule,
+  SPACINGS,
+)
 from tav_jax.storybook.classifier import ClassifierConfig
 
 STAGES = ("tokenizer", "autoencoder", "judge", "clip", "diffusion")
@@ -34,7 +39,7 @@ _TRAINING = (
     ("optimizer.b2", 0, settings.BELOW_ONE),
     ("optimizer.eps", *_FROM_ZERO),
     ("optimizer.weight_decay", *_FROM_ZERO),
-    ("optimizer.clip_norm", *_FROM_ZERO),
+    ("optimizer.clip_norm", settings.ABOVE_ZERO, math.inf),
     ("optimizer.average", 0, settings.BELOW_ONE),
     ("run.steps", *_FROM_ONE),
     ("run.steps_per_dispatch", *_FROM_ONE),
@@ -161,12 +166,18 @@ def _check_schedule(config: ConfigDict) -> None:
           f"{', '.join(known)}")
   schedule = Schedule(**values)
   for key, allowed in (
-      ("prediction", PREDICTIONS), ("beta_schedule", BETA_SCHEDULES)):
+      ("prediction", PREDICTIONS), ("beta_schedule", BETA_SCHEDULES),
+      ("spacing", SPACINGS)):
     value = getattr(schedule, key)
     if value not in allowed:
       raise InputError(
           f"diffusion.schedule.{key}={value!r}: expected "
           f"{' or '.join(allowed)}")
+  if schedule.zero_snr and schedule.prediction != "v_prediction":
+    raise InputError(
+        f"diffusion.schedule.prediction={schedule.prediction!r}: expected "
+        "v_prediction beside diffusion.schedule.zero_snr=True; the last "
+        "timestep is all noise, and says nothing of x_0")
   settings.check_ranges(config, [
       ("diffusion.sampling.steps", 1, schedule.num_train_steps)])
 

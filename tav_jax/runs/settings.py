@@ -16,6 +16,7 @@ STARTS = ("inversion", "random", "shared")
 
 SEEDS = (0, 2**32 - 1)
 BELOW_ONE = 1 - 1e-9
+ABOVE_ZERO = 1e-9
 
 # Key, least and greatest value.
 _RANGES = (
@@ -28,7 +29,7 @@ _RANGES = (
     ("optimizer.b2", 0, BELOW_ONE),
     ("optimizer.eps", 0, math.inf),
     ("optimizer.weight_decay", 0, math.inf),
-    ("optimizer.clip_norm", 0, math.inf),
+    ("optimizer.clip_norm", ABOVE_ZERO, math.inf),
     ("optimizer.accumulate", 1, math.inf),
     ("optimizer.steps_per_dispatch", 1, math.inf),
     ("sampling.guidance", 0, 100),

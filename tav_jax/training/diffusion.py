@@ -7,6 +7,12 @@ DDPM (arXiv 2006.11239, Eq. 14) with the loss of each timestep weighted
   w_t = min(SNR_t, gamma) / SNR_t        for eps,                        (2)
   w_t = min(SNR_t, gamma) / (SNR_t + 1)  for v,   SNR_t = abar_t / (1 - abar_t)
 
+With abar_T = 0 (zero terminal SNR, arXiv 2305.08891) the latter never trains
+the timestep that sampling begins with. The loss of v by itself weights x_0's by
+SNR_t + 1 (arXiv 2202.00512, Sec. 4), which gamma bounds there in SNR_t's place:
+
+  w_t = min(SNR_t + 1, gamma) / (SNR_t + 1),   1 at SNR_T = 0.           (3)
+
 The timesteps of a batch are stratified: example i of B has
 t = T (i + u) / B, u uniform in [0, 1) (arXiv 2107.00630, App. I.1).
 
@@ -32,11 +38,11 @@ def stratified(key: jax.Array, batch: int, steps: int) -> Timesteps:
 
 
 def min_snr_weights(schedule: Schedule, gamma: float) -> np.ndarray:
-  """w_t of Eq. (2) for every timestep, divided by their mean."""
+  """w_t of Eq. (2), or (3), for every timestep, divided by their mean."""
   abar = schedule.alphas_cumprod
   snr = abar / (1 - abar)
   whole = snr if schedule.prediction == "epsilon" else snr + 1
-  weights = np.minimum(snr, gamma) / whole
+  weights = np.minimum(whole if schedule.zero_snr else snr, gamma) / whole
   return weights / weights.mean()
 
 
