@@ -3,15 +3,23 @@
 import math
 
 import numpy as np
+from skimage import metrics
 
-_LEAST = 1 / 12  # Mean square error of rounding to whole numbers.
+# Of an error as small as that of rounding to 8 bits, (1/255)^2 / 12.
+_MOST = 10 * math.log10(12 * 255**2)
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-  """Peak signal-to-noise ratio of two uint8 arrays: 58.9 dB at most.
+def psnr(a: np.ndarray, b: np.ndarray, span: float = 255.0) -> float:
+  """Peak signal-to-noise ratio of two arrays: 58.9 dB at most.
 
-  A mean square error below that of rounding to 8 bits counts as that, so that
-  equal arrays have a number too.
+  Errors below that of rounding to 8 bits count as that one, so that equal
+  arrays have a number, which JSON can hold.
+
+  Args:
+    a: Pixels, such as uint8.
+    b: Pixels of the same shape and type.
+    span: From the darkest to the brightest value that a pixel may have.
   """
-  error = np.mean((a.astype(np.float64) - b) ** 2)
-  return 10 * math.log10(255**2 / max(error, _LEAST))
+  with np.errstate(divide="ignore"):
+    found = metrics.peak_signal_noise_ratio(a, b, data_range=span)
+  return float(min(found, _MOST))

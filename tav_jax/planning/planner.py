@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from tav_jax import parallel
+from tav_jax.data import atomic
 from tav_jax.errors import InputError
 from tav_jax.planning import chips, costs, programs
 from tav_jax.reports import table
@@ -160,10 +161,8 @@ def cost(
   if not kept.exists():
     log.info("compiling: %s", program.name)
     found = _compile(lowered, platform)
-    _KEPT.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_suffix(".partial")
-    partial.write_text(json.dumps(found))
-    partial.replace(kept)
+    with atomic.replacing(kept) as partial:
+      partial.write_text(json.dumps(found))
   found = json.loads(kept.read_text())
   if "too_much" in found:
     raise DoesNotFit(f"{program.name}: {found['too_much']}")

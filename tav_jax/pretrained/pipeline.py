@@ -1,7 +1,7 @@
 """Writing a checkpoint that diffusers' `StableDiffusionPipeline` loads.
 
-Each part is written whole or not at all, so that a directory may be replaced
-part by part while it is in use:
+Each part is written whole or not at all, so that a run that is killed leaves a
+directory that loads:
 
   model_index.json  scheduler/  tokenizer/  text_encoder/  unet/  vae/
 
@@ -11,13 +11,13 @@ Weights are float16 safetensors under torch names.
 import json
 import os
 import pathlib
-import shutil
 from typing import Any
 
 import jax
 import numpy as np
 from safetensors import numpy as safetensors
 
+from tav_jax.data import atomic
 from tav_jax.models.clip import CLIPTextConfig
 from tav_jax.models.unet import UNetConfig
 from tav_jax.models.vae import VAEConfig
@@ -159,20 +159,14 @@ def write_part(
     config: What goes into `config.json`.
     prefix: Put before every parameter's torch name.
   """
-  directory = pathlib.Path(directory)
-  partial = directory.with_name(directory.name + ".partial")
-  shutil.rmtree(partial, ignore_errors=True)
-  _write_json(partial / "config.json", config)
   half = jax.tree.map(lambda x: np.asarray(x, np.float16), dict(params))
-  safetensors.save_file(
-      {prefix + k: v for k, v in names.write_torch_names(half).items()},
-      partial / weights, metadata={"format": "pt"})
-  shutil.rmtree(directory, ignore_errors=True)
-  partial.rename(directory)
+  with atomic.replacing(directory) as partial:
+    _write_json(partial / "config.json", config)
+    safetensors.save_file(
+        {prefix + k: v for k, v in names.write_torch_names(half).items()},
+        partial / weights, metadata={"format": "pt"})
 
 
 def _write_json(file: pathlib.Path, values: dict[str, Any]) -> None:
-  file.parent.mkdir(parents=True, exist_ok=True)
-  partial = file.with_name(file.name + ".partial")
-  partial.write_text(json.dumps(values, indent=2) + "\n")
-  partial.replace(file)
+  with atomic.replacing(file) as partial:
+    partial.write_text(json.dumps(values, indent=2) + "\n")

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from tav_jax.data import video
+from tav_jax.measures import psnr as measures
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
 from tav_jax.pretrained import pipeline
 from tav_jax.pretrained.parts import VAE
@@ -118,8 +119,9 @@ def psnr(
     images: Float[Array, "b h w c"], decoded: Float[Array, "b h w c"]
 ) -> float:
   """Mean over pictures in [-1, 1] of the signal-to-noise ratio, in dB."""
-  error = np.mean((decoded.clip(-1, 1) - images) ** 2, axis=(1, 2, 3))
-  return float(np.mean(10 * np.log10(4 / error)))
+  return float(np.mean([
+      measures.psnr(image, other.clip(-1, 1), span=2.0)
+      for image, other in zip(images, decoded, strict=True)]))
 
 
 @functools.partial(jax.jit, static_argnums=0)

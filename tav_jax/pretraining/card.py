@@ -5,6 +5,7 @@ import pathlib
 
 from ml_collections import ConfigDict
 
+from tav_jax.data import atomic
 from tav_jax.reports import table
 
 _CARD = """---
@@ -71,6 +72,5 @@ def write(
   if accuracies:
     text += _JUDGED.format(count=count, table=table.markdown([
         {"captions": kind} | groups for kind, groups in accuracies.items()]))
-  partial = model / "README.md.partial"
-  partial.write_text(text)
-  partial.replace(model / "README.md")
+  with atomic.replacing(model / "README.md") as partial:
+    partial.write_text(text)

@@ -7,6 +7,7 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
+from tav_jax.data import video
 from tav_jax.models.clip import (
   CLIP,
   CLIPConfig,
@@ -49,7 +50,7 @@ def train(
 
   def example(record, rng):
     caption = pictures_lib.training_caption(record, rng)
-    return {"image": record["image"].astype(np.float32) / 127.5 - 1,
+    return {"image": video.to_model(record["image"]),
             "tokens": token_ids(tokenizer, positions, [caption])[0][0]}
 
   def look(look: stage.Look):

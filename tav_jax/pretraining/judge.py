@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 import numpy as np
 import optax
 
+from tav_jax.data import video
 from tav_jax.pretraining import stage
 from tav_jax.pretraining.pictures import Pictures
 from tav_jax.storybook import judge
@@ -55,7 +56,7 @@ def train(
 
 def _example(record, rng):
   del rng
-  return {"image": record["image"].astype(np.float32) / 127.5 - 1,
+  return {"image": video.to_model(record["image"]),
           "labels": record["labels"]}
 
 

@@ -9,12 +9,13 @@ from collections.abc import Iterable
 import json
 import logging
 import pathlib
-import shutil
 import tempfile
 
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 import transformers
+
+from tav_jax.data import atomic
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +62,9 @@ def _write(directory, captions, vocab_size, positions) -> None:
   merges = merges[:vocab_size - len(words) - 2]
   words = list(dict.fromkeys(words + ["".join(merge) for merge in merges]))
   words += [_START, _END]
-  partial = directory.with_name(directory.name + ".partial")
-  with tempfile.TemporaryDirectory() as scratch:
+  with (
+      tempfile.TemporaryDirectory() as scratch,
+      atomic.replacing(directory) as partial):
     vocab = pathlib.Path(scratch) / "vocab.json"
     rules = pathlib.Path(scratch) / "merges.txt"
     vocab.write_text(json.dumps({word: i for i, word in enumerate(words)}))
@@ -71,5 +73,3 @@ def _write(directory, captions, vocab_size, positions) -> None:
     transformers.CLIPTokenizer(
         str(vocab), str(rules), model_max_length=positions, pad_token=_END,
     ).save_pretrained(partial)
-  shutil.rmtree(directory, ignore_errors=True)
-  partial.rename(directory)

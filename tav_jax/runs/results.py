@@ -4,10 +4,9 @@ from collections.abc import Sequence
 import json
 import pathlib
 import re
-import shutil
 from typing import Any
 
-from tav_jax.data import video
+from tav_jax.data import atomic, video
 from tav_jax.reports import sheet
 
 
@@ -27,25 +26,22 @@ def write(
     fps: Frames a second.
     record: What made them, for `record.json`.
   """
-  partial = directory.with_name(directory.name + ".partial")
-  if partial.exists():
-    shutil.rmtree(partial)
-  partial.mkdir(parents=True)
-  files = []
-  for i, (label, frames) in enumerate(videos):
-    name = f"{i:02}-{_slug(label)}"
-    clip = video.Clip(frames, fps)
-    video.write_mp4(partial / f"{name}.mp4", clip)
-    video.write_gif(partial / f"{name}.gif", clip)
-    video.write_frames(partial / "frames" / name, clip)
-    files.append({"label": label, "file": f"{name}.mp4"})
-  sheet.still(videos).save(partial / "sheet.png")
-  together = video.Clip(sheet.moving(videos), fps)
-  video.write_mp4(partial / "sheet.mp4", together)
-  video.write_gif(partial / "sheet.gif", together)
-  (partial / "record.json").write_text(
-      json.dumps(record | {"fps": fps, "files": files}, indent=2) + "\n")
-  partial.rename(directory)
+  with atomic.replacing(directory) as partial:
+    partial.mkdir()
+    files = []
+    for i, (label, frames) in enumerate(videos):
+      name = f"{i:02}-{_slug(label)}"
+      clip = video.Clip(frames, fps)
+      video.write_mp4(partial / f"{name}.mp4", clip)
+      video.write_gif(partial / f"{name}.gif", clip)
+      video.write_frames(partial / "frames" / name, clip)
+      files.append({"label": label, "file": f"{name}.mp4"})
+    sheet.still(videos).save(partial / "sheet.png")
+    together = video.Clip(sheet.moving(videos), fps)
+    video.write_mp4(partial / "sheet.mp4", together)
+    video.write_gif(partial / "sheet.gif", together)
+    (partial / "record.json").write_text(
+        json.dumps(record | {"fps": fps, "files": files}, indent=2) + "\n")
 
 
 def _slug(label: str) -> str:

@@ -8,7 +8,7 @@ import pathlib
 import tensorboardX
 from tensorboardX.proto import summary_pb2
 
-from tav_jax.data import video
+from tav_jax.data import atomic, video
 
 
 class Metrics:
@@ -31,9 +31,8 @@ class Metrics:
     if self._file.exists():
       lines = self._file.read_text().splitlines(keepends=True)
     kept = [line for line in lines if _step_of(line) <= step]
-    partial = self._file.with_suffix(".partial")
-    partial.write_text("".join(kept))
-    partial.replace(self._file)
+    with atomic.replacing(self._file) as partial:
+      partial.write_text("".join(kept))
     self._events = tensorboardX.SummaryWriter(
         str(workdir), purge_step=step + 1 if lines else None)
 

@@ -124,7 +124,7 @@ def averaged(
 ) -> optax.GradientTransformation:
   """An optimizer that also keeps a moving average of the parameters.
 
-  The average of an early step reaches back no further than a tenth of it, so
+  Early on, the average spans only about the last tenth of the steps so far, so
   that the initial parameters are soon forgotten: the decay of update s is
   min(decay, (1 + s) / (10 + s)).
   """
@@ -137,9 +137,8 @@ def averaged(
   def update(grads, state, params):
     updates, inner = optimizer.update(grads, state.inner, params)
     keep = jnp.minimum(decay, (1 + state.steps) / (10 + state.steps))
-    average = jax.tree.map(
-        lambda old, new: old + (1 - keep) * (new - old), state.average,
-        optax.apply_updates(params, updates))
+    average = optax.incremental_update(
+        optax.apply_updates(params, updates), state.average, 1 - keep)
     return updates, Averaged(inner, average, state.steps + 1)
 
   return optax.GradientTransformation(init, update)
