@@ -26,7 +26,7 @@ Array = jax.Array | np.ndarray
 Params = Mapping[str, Any]
 """A nested dict of arrays, as `module.init(...)["params"]` gives it."""
 
-FlatParams = Mapping[str, Any]
+FlatParams = dict[str, Any]
 """The same tree with one `a/b/c` path a leaf."""
 
 Video = Float[Array, "b f h w c"]

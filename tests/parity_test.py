@@ -19,6 +19,7 @@ from tav_jax.pretrained import (
   configs,
   files,
   load_unet,
+  names,
   read_torch_names,
   schedulers,
 )
@@ -77,7 +78,8 @@ def test_unet_forward(unet, expected):
 def test_autoencoder(sd1, expected):
   config = configs.read_vae(files.read_config(sd1 / "vae"), "vae")
   variables = {"params": jax.tree.map(
-      lambda x: x.astype(np.float32), files.read_weights(sd1 / "vae"))}
+      lambda x: x.astype(np.float32),
+      names.unflatten(files.read_weights(sd1 / "vae")))}
   vae = AutoencoderKL(config)
   mean, logvar = vae.apply(
       variables, channels_last(expected["vae.image"]), method="encode")
@@ -93,7 +95,8 @@ def test_text_encoder(sd1, expected):
   directory = sd1 / "text_encoder"
   config = configs.read_text_encoder(files.read_config(directory), "text")
   params = jax.tree.map(
-      lambda x: x.astype(np.float32), files.read_weights(directory))
+      lambda x: x.astype(np.float32),
+      names.unflatten(files.read_weights(directory)))
   output = CLIPTextModel(config).apply(
       {"params": params}, expected["text.input_ids"].astype(np.int32))
   np.testing.assert_allclose(

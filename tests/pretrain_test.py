@@ -27,7 +27,7 @@ import tav_jax
 from tav_jax import pretrained
 from tav_jax.models.unet import UNet3D
 from tav_jax.pipelines import text_to_image
-from tav_jax.pretrained import files, load
+from tav_jax.pretrained import files, shapes
 from tav_jax.pretrained.parts import token_ids
 from tav_jax.storybook import judge
 
@@ -237,7 +237,7 @@ def test_ddpm_without_text(configs, tmp_path):
   model = tmp_path / "model"
   assert {p.name for p in model.iterdir()} == {"unet", "scheduler"}
   unet, params = pretrained.load_unet(model, temporal="none")
-  schedule = load.load_schedule(model / "scheduler")
+  schedule = shapes.load_schedule(model / "scheduler")
   assert unet.text_width is None and schedule.clip_sample
   # What it draws is on the sheet, but for weights rounded to float16.
   drawn = text_to_image.pictures(np.asarray, text_to_image.sample_ancestral(

@@ -21,7 +21,7 @@ from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
 from tav_jax.pipelines import text_to_image
-from tav_jax.pretrained import configs, load, load_unet, pipeline
+from tav_jax.pretrained import configs, load, load_unet, pipeline, shapes
 from tav_jax.pretrained.parts import token_ids, VAE
 from tav_jax.pretraining import (
   autoencoder,
@@ -284,7 +284,7 @@ def test_exported_configs_read_back(config, text_width):
 def test_exported_schedules_read_back(tmp_path, config, ancestral):
   schedule = Schedule(**config.get_config().diffusion.schedule)
   pipeline.write_scheduler(tmp_path, schedule, ancestral)
-  read = load.load_schedule(tmp_path / "scheduler")
+  read = shapes.load_schedule(tmp_path / "scheduler")
   np.testing.assert_array_equal(read.alphas_cumprod, schedule.alphas_cumprod)
   if not ancestral or schedule.alpha_to_one:  # Another sampler's key.
     assert read == schedule

@@ -16,7 +16,7 @@ from bench.peer.case import Case, STEPS, temporal_weight
 from tav_jax import cli, parallel, pretrained
 from tav_jax.models.unet import UNetConfig
 from tav_jax.pipelines import editing, video_model
-from tav_jax.pretrained import load, names
+from tav_jax.pretrained import load, names, shapes
 from tav_jax.runs import build
 from tav_jax.sampling import ddim
 from tav_jax.sampling.schedule import Schedule
@@ -69,7 +69,7 @@ def network(case: Case, mesh: Mesh) -> Network:
       dataclasses.replace(unet, compute=how.compute),
       _lane(mesh, names.read_torch_names(torch)),
       parallel.move(frozen, parallel.param_specs(mesh, frozen), how.frozen),
-      load.load_schedule(case.root / "scheduler"))
+      shapes.load_schedule(case.root / "scheduler"))
 
 
 def _how(case: Case) -> video_model.How:

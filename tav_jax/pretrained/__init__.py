@@ -4,11 +4,11 @@ from tav_jax.pretrained.clip import Clip, export_clip, load_clip
 from tav_jax.pretrained.export import export_unet
 from tav_jax.pretrained.load import (
   load_pretrained,
-  load_shapes,
   load_unet,
   Pretrained,
 )
 from tav_jax.pretrained.names import read_torch_names, write_torch_names
+from tav_jax.pretrained.shapes import load_shapes
 
 __all__ = [
     "Clip", "Pretrained", "export_clip", "export_unet", "load_clip",

@@ -13,7 +13,7 @@ from safetensors import numpy as safetensors
 
 from tav_jax.errors import InputError
 from tav_jax.models.clip import CLIP, CLIPConfig
-from tav_jax.pretrained import clip_config, files, load, names
+from tav_jax.pretrained import clip_config, files, load, names, shapes
 from tav_jax.pretrained.clip_config import Preprocessing
 from tav_jax.types import Params
 
@@ -70,19 +70,16 @@ def load_clip(
     raise InputError(
         f"{root}/preprocessor_config.json: crop_size is {preprocessing.crop}; "
         f"expected {size}, the image_size of config.json")
-  params = names.strict_merge(
-      load.shapes(
-          CLIP(config),
-          jax.ShapeDtypeStruct((1, size, size, config.vision.channels), dtype),
-          jax.ShapeDtypeStruct((1, config.text.positions), jnp.int32)),
-      files.read_weights(root), str(root))
+  expected = shapes.of(
+      CLIP(config),
+      jax.ShapeDtypeStruct((1, size, size, config.vision.channels), dtype),
+      jax.ShapeDtypeStruct((1, config.text.positions), jnp.int32))
+  params = load.take(files.read_weights(root), expected, dtype, str(root))
   config = dataclasses.replace(
       config,
       text=dataclasses.replace(config.text, dtype=dtype),
       vision=dataclasses.replace(config.vision, dtype=dtype))
-  return Clip(
-      config, load.cast(params, dtype), load.load_tokenizer(root),
-      preprocessing)
+  return Clip(config, params, load.load_tokenizer(root), preprocessing)
 
 
 def export_clip(

@@ -17,7 +17,7 @@ import safetensors
 
 from tav_jax.errors import InputError
 from tav_jax.pretrained import names
-from tav_jax.types import Params
+from tav_jax.types import FlatParams
 
 STORYBOOK = "storybook"  # Names the embedded checkpoint.
 PARTS = ("unet", "vae", "text_encoder")
@@ -179,19 +179,19 @@ def read_config(
     raise InputError(f"{file}: not valid JSON ({error})") from error
 
 
-def read_weights(directory: pathlib.Path) -> Params:
-  """The parameters of one part, nested, as stored (float16 stays float16)."""
+def read_weights(directory: pathlib.Path) -> FlatParams:
+  """The parameters of one part, flat, as stored (float16 stays float16)."""
   names_here = [f.name for f in directory.iterdir()]
   file = directory / choose_weights(names_here, str(directory))
   if file.suffix == ".msgpack":
-    return names.read_flax_names(
+    return names.flat_from_flax(
         serialization.msgpack_restore(file.read_bytes()))
   if file.suffix == ".json":
     index = read_config(directory, file.name)["weight_map"]
     shards = sorted(set(index.values()))
-    return names.read_torch_names(
+    return names.flat_from_torch(
         read_safetensors(directory / shard for shard in shards))
-  return names.read_torch_names(read_safetensors([file]))
+  return names.flat_from_torch(read_safetensors([file]))
 
 
 def read_safetensors(files: Iterable[pathlib.Path]) -> dict[str, np.ndarray]:

@@ -4,23 +4,20 @@ from collections.abc import Mapping
 import dataclasses
 import os
 import pathlib
-from typing import Any, NamedTuple
+from typing import Any
 
-from flax import linen as nn
-from flax import traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import transformers
 
 from tav_jax.errors import InputError
-from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
-from tav_jax.models.unet import UNet3D, UNetConfig
-from tav_jax.models.vae import AutoencoderKL, VAEConfig
-from tav_jax.pretrained import configs, files, names, schedulers
+from tav_jax.models.clip import CLIPTextModel
+from tav_jax.models.unet import UNetConfig
+from tav_jax.pretrained import files, names, shapes
 from tav_jax.pretrained.parts import TextEncoder, VAE
 from tav_jax.sampling.schedule import Schedule
-from tav_jax.types import Params
+from tav_jax.types import FlatParams, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,15 +70,15 @@ def load_pretrained(
       raise InputError(
           f"checkpoint {root}: {part}/ is missing; expected a diffusers "
           "directory with unet/, vae/, text_encoder/, tokenizer/, scheduler/")
-  unet_config, unet_params = load_unet(root / "unet", variant=variant)
+  unet_config, unet_params = _load_unet(root / "unet", None, variant, dtype)
   compute = dataclasses.replace(unet_config.compute, dtype=dtype)
   pretrained = Pretrained(
       unet_config=dataclasses.replace(unet_config, compute=compute),
-      unet_params=cast(unet_params, dtype),
+      unet_params=unet_params,
       vae=load_vae(root / "vae", dtype),
       text_encoder=_load_text_encoder(root / "text_encoder", dtype),
       tokenizer=load_tokenizer(root / "tokenizer"),
-      schedule=load_schedule(root / "scheduler"),
+      schedule=shapes.load_schedule(root / "scheduler"),
   )
   _check_widths(pretrained, root)
   return pretrained
@@ -114,46 +111,31 @@ def load_unet(
   directory = pathlib.Path(directory)
   if (directory / "unet").is_dir():
     directory = directory / "unet"
-  config = _unet_config(directory, variant)
-  loaded = dict(names.flatten(files.read_weights(directory)))
+  return _load_unet(directory, temporal, variant, jnp.float32)
+
+
+def _load_unet(
+    directory: pathlib.Path, temporal: str | os.PathLike | None,
+    variant: Mapping[str, str] | None, dtype: Any,
+) -> tuple[UNetConfig, Params]:
+  config = shapes.unet_config(directory, variant)
+  loaded = files.read_weights(directory)
   if temporal == "none":
     config = dataclasses.replace(config, temporal="none")
   elif temporal is not None:
-    loaded.update(names.flatten(names.read_torch_names(
-        files.read_safetensors([pathlib.Path(temporal)]))))
-  expected = names.flatten(unet_shapes(config))
+    loaded |= names.flat_from_torch(
+        files.read_safetensors([pathlib.Path(temporal)]))
+  expected = shapes.of_unet(config)
   if not any(_is_temporal(path) for path in loaded):
-    loaded.update(_initial_temporal(expected))
-  params = names.strict_merge(
-      traverse_util.unflatten_dict(expected, sep="/"),
-      traverse_util.unflatten_dict(loaded, sep="/"), str(directory))
-  del loaded  # Nothing else may hold on to what is cast.
-  return config, cast(params, jnp.float32)
-
-
-def _unet_config(
-    directory: pathlib.Path, variant: Mapping[str, str] | None
-) -> UNetConfig:
-  config = configs.read_unet(
-      files.read_config(directory), f"{directory}/config.json")
-  return dataclasses.replace(config, **(variant or {}))
-
-
-def unet_shapes(config: UNetConfig) -> Params:
-  """The parameters of a U-Net, without values."""
-  return shapes(
-      UNet3D(config),
-      jax.ShapeDtypeStruct((1, 2, 8, 8, config.in_channels), jnp.float32),
-      jax.ShapeDtypeStruct((1,), jnp.int32),
-      None if config.text_width is None else jax.ShapeDtypeStruct(
-          (1, 2, config.text_width), jnp.float32))
+    loaded |= _initial_temporal(names.flatten(expected))
+  return config, take(loaded, expected, dtype, str(directory))
 
 
 def _is_temporal(path: str) -> bool:
   return "_temp/" in path
 
 
-def _initial_temporal(expected) -> dict[str, np.ndarray]:
+def _initial_temporal(expected: FlatParams) -> FlatParams:
   """Temporal layers that change nothing yet, as their modules start.
 
   Norms; identities over frames; torch's default, with zeros out.
@@ -179,77 +161,20 @@ def _initial_temporal(expected) -> dict[str, np.ndarray]:
 
 def load_vae(directory: pathlib.Path, dtype=jnp.float32) -> VAE:
   """Loads `vae/` of a checkpoint; raises as `load_unet`."""
-  config = _vae_config(directory)
-  params = names.strict_merge(
-      _vae_shapes(config), files.read_weights(directory), str(directory))
-  return VAE(dataclasses.replace(config, dtype=dtype), cast(params, dtype))
-
-
-def _vae_config(directory: pathlib.Path) -> VAEConfig:
-  return configs.read_vae(
-      files.read_config(directory), f"{directory}/config.json")
-
-
-def _vae_shapes(config: VAEConfig) -> Params:
-  return shapes(AutoencoderKL(config), jax.ShapeDtypeStruct(
-      (1, config.factor, config.factor, config.in_channels), jnp.float32))
-
-
-def load_schedule(directory: pathlib.Path) -> Schedule:
-  """Loads `scheduler/` of a checkpoint; raises as `load_unet`."""
-  return schedulers.read_schedule(
-      files.read_config(directory, "scheduler_config.json"),
-      f"{directory}/scheduler_config.json")
+  config = shapes.vae_config(directory)
+  params = take(
+      files.read_weights(directory), shapes.of_vae(config), dtype,
+      str(directory))
+  return VAE(dataclasses.replace(config, dtype=dtype), params)
 
 
 def _load_text_encoder(directory: pathlib.Path, dtype) -> TextEncoder:
-  config = _text_config(directory)
+  config = shapes.text_config(directory)
   tokens = jax.ShapeDtypeStruct((1, config.positions), jnp.int32)
-  params = names.strict_merge(
-      shapes(CLIPTextModel(config), tokens), files.read_weights(directory),
-      str(directory))
-  return TextEncoder(
-      dataclasses.replace(config, dtype=dtype), cast(params, dtype))
-
-
-def _text_config(directory: pathlib.Path) -> CLIPTextConfig:
-  return configs.read_text_encoder(
-      files.read_config(directory), f"{directory}/config.json")
-
-
-class Shapes(NamedTuple):
-  """A checkpoint without its weights; parameters are `ShapeDtypeStruct`s.
-
-  Attributes:
-    unet_config: The inflated U-Net.
-    unet_params: Its parameters.
-    vae_config: The autoencoder.
-    vae_params: Its parameters.
-    text_config: The text encoder.
-    schedule: Noise schedule and kind of prediction.
-  """
-
-  unet_config: UNetConfig
-  unet_params: Params
-  vae_config: VAEConfig
-  vae_params: Params
-  text_config: CLIPTextConfig
-  schedule: Schedule
-
-
-def load_shapes(
-    path_or_hub_id: str | os.PathLike,
-    *,
-    revision: str | None = None,
-    variant: Mapping[str, str] | None = None,
-) -> Shapes:
-  """Reads a checkpoint's config files alone; arguments as `load_pretrained`."""
-  root = files.locate(
-      os.fspath(path_or_hub_id), revision, files.diffusion_configs)
-  unet, vae = _unet_config(root / "unet", variant), _vae_config(root / "vae")
-  return Shapes(
-      unet, unet_shapes(unet), vae, _vae_shapes(vae),
-      _text_config(root / "text_encoder"), load_schedule(root / "scheduler"))
+  params = take(
+      files.read_weights(directory), shapes.of(CLIPTextModel(config), tokens),
+      dtype, str(directory))
+  return TextEncoder(dataclasses.replace(config, dtype=dtype), params)
 
 
 def load_tokenizer(directory: pathlib.Path):
@@ -266,21 +191,26 @@ def load_tokenizer(directory: pathlib.Path):
         "merges.txt there") from error
 
 
-def shapes(module: nn.Module, *args) -> Params:
-  """A network's parameters without values, given its arguments."""
-  return jax.eval_shape(module.init, jax.random.key(0), *args)["params"]
+def take(
+    loaded: FlatParams, expected: Params, dtype: Any, source: str
+) -> Params:
+  """Nested parameters of one type from flat ones, which are taken one by one.
 
+  So there are never two copies of more than one array.
 
-def cast(params: Params, dtype) -> Params:
-  """Parameters of another type; the given nested dict is emptied.
+  Args:
+    loaded: What was read; empty afterwards.
+    expected: The network's parameters without values, nested.
+    dtype: Type of the result.
+    source: What was read, for the error message.
 
-  One array after the other, so that there are never two copies of more than
-  one.
+  Raises:
+    InputError: If they are not what is expected.
   """
-  flat = traverse_util.flatten_dict(params)
-  params.clear()
-  return traverse_util.unflatten_dict({
-      path: flat.pop(path).astype(dtype, copy=False) for path in list(flat)})
+  names.check(names.flatten(expected), loaded, source)
+  return names.unflatten({
+      path: loaded.pop(path).astype(dtype, copy=False)
+      for path in list(loaded)})
 
 
 def _check_widths(loaded: Pretrained, root: pathlib.Path) -> None:

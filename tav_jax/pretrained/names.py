@@ -8,7 +8,8 @@ and torch's `weight` becomes what it is in Flax:
 
 Arrays turn with their names: linear layers (out, in) -> (in, out), convolutions
 (out, in, h, w) -> (h, w, in, out). Older generations of names are rewritten to
-today's; everything else must match to the letter (`strict_merge`).
+today's; everything else must match to the letter (`check`). Between a file and
+the end of loading parameters are flat, one path an array.
 """
 
 from collections.abc import Mapping
@@ -43,6 +44,11 @@ def read_torch_names(arrays: Mapping[str, Any]) -> Params:
   Returns:
     `{"conv_in": {"kernel": array, ...}, ...}` in Flax's layout.
   """
+  return unflatten(flat_from_torch(arrays))
+
+
+def flat_from_torch(arrays: Mapping[str, Any]) -> FlatParams:
+  """Like `read_torch_names`, `{"conv_in/kernel": array, ...}`."""
   flat = {}
   for name, array in arrays.items():
     if name.endswith("embeddings.position_ids"):
@@ -52,13 +58,13 @@ def read_torch_names(arrays: Mapping[str, Any]) -> Params:
     if leaf == "weight":
       leaf, array = _from_torch_weight(path, array)
     flat[f"{path}/{leaf}".lstrip("/")] = array
-  return _unflatten(flat)
+  return _without_prefix(flat)
 
 
 def write_torch_names(params: Params) -> dict[str, np.ndarray]:
   """The inverse of `read_torch_names`, with today's names."""
   arrays = {}
-  for path, array in traverse_util.flatten_dict(params, sep="/").items():
+  for path, array in flatten(params).items():
     array = np.asarray(array)
     *modules, leaf = path.split("/")
     if leaf == "kernel":
@@ -72,34 +78,31 @@ def write_torch_names(params: Params) -> dict[str, np.ndarray]:
   return arrays
 
 
-def read_flax_names(tree: Params) -> Params:
-  """Nested parameters from a Flax checkpoint of diffusers or transformers."""
-  flat = {}
-  for path, array in traverse_util.flatten_dict(tree, sep="/").items():
-    if not path.endswith("embeddings/position_ids"):
-      flat[_modern(path)] = np.asarray(array)
-  return _unflatten(flat)
+def flat_from_flax(tree: Params) -> FlatParams:
+  """Flat parameters from a Flax checkpoint of diffusers or transformers."""
+  return _without_prefix({
+      _modern(path): np.asarray(array) for path, array in flatten(tree).items()
+      if not path.endswith("embeddings/position_ids")})
 
 
-def strict_merge(expected: Params, loaded: Params, source: str) -> Params:
-  """`loaded`, if it has exactly the expected paths and shapes.
+def check(expected: FlatParams, loaded: FlatParams, source: str) -> None:
+  """Checks that parameters have exactly the expected paths and shapes.
 
   Args:
-    expected: Nested arrays or `jax.ShapeDtypeStruct`s.
-    loaded: Nested arrays.
+    expected: Flat arrays or `jax.ShapeDtypeStruct`s.
+    loaded: Flat arrays.
     source: What was read, for the error message.
 
   Raises:
     InputError: With a list of paths: `-` missing, `+` not known, `~` of
       another shape.
   """
-  expected = traverse_util.flatten_dict(expected, sep="/")
-  flat = traverse_util.flatten_dict(loaded, sep="/")
-  lines = [f"- {p} {expected[p].shape}" for p in expected if p not in flat]
-  lines += [f"+ {p} {flat[p].shape}" for p in flat if p not in expected]
+  lines = [f"- {p} {x.shape}" for p, x in expected.items() if p not in loaded]
+  lines += [f"+ {p} {x.shape}" for p, x in loaded.items() if p not in expected]
   lines += [
-      f"~ {p} {flat[p].shape}, expected {expected[p].shape}"
-      for p in flat if p in expected and flat[p].shape != expected[p].shape]
+      f"~ {p} {x.shape}, expected {expected[p].shape}"
+      for p, x in loaded.items()
+      if p in expected and x.shape != expected[p].shape]
   if lines:
     more = len(lines) - _MAX_LISTED
     listed = lines[:_MAX_LISTED] + ([f"... {more} more"] if more > 0 else [])
@@ -107,8 +110,6 @@ def strict_merge(expected: Params, loaded: Params, source: str) -> Params:
         f"{source}: the weights are not those of the network that its config "
         "describes (- missing, + not known, ~ other shape); check that config "
         "and weights belong together:\n  " + "\n  ".join(listed))
-  return traverse_util.unflatten_dict(
-      {p: flat[p] for p in expected}, sep="/")
 
 
 def _modern(path: str) -> str:
@@ -119,11 +120,11 @@ def _modern(path: str) -> str:
       lambda match: f"{match[1]}/{_OLD_ATTENTION[match[2]]}/", path)
 
 
-def _unflatten(flat: FlatParams) -> Params:
-  """The nested tree; a text encoder alone loses its prefix."""
-  if not any(path.startswith("vision_model/") for path in flat):
-    flat = {k.removeprefix("text_model/"): v for k, v in flat.items()}
-  return traverse_util.unflatten_dict(flat, sep="/")
+def _without_prefix(flat: FlatParams) -> FlatParams:
+  """A text encoder alone loses its prefix; a whole CLIP's keeps it."""
+  if any(path.startswith("vision_model/") for path in flat):
+    return flat
+  return {k.removeprefix("text_model/"): v for k, v in flat.items()}
 
 
 _TO_TORCH = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}
@@ -144,3 +145,8 @@ def _from_torch_weight(path: str, array: np.ndarray):
 def flatten(params: Params) -> FlatParams:
   """One `a/b/c` path a leaf."""
   return traverse_util.flatten_dict(params, sep="/")
+
+
+def unflatten(flat: FlatParams) -> Params:
+  """The nested dict that `flatten` came from."""
+  return traverse_util.unflatten_dict(flat, sep="/")
