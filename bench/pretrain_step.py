@@ -24,6 +24,7 @@ from tav_jax.models.vae import VAEConfig
 from tav_jax.pretrained import pipeline
 from tav_jax.pretraining import autoencoder, clip, diffusion, judge
 from tav_jax.sampling.schedule import Schedule
+from tav_jax.storybook import dataset
 from tav_jax.storybook import judge as judge_lib
 from tav_jax.storybook.classifier import Classifier
 from tav_jax.training import diffusion as diffusion_loss
@@ -71,7 +72,7 @@ def jax_step(config, loss, params, batch):
 def stages(config):
   """Yields the name, step function, flops and pictures of each stage."""
   size, random = config.data.size, np.random.default_rng(0)
-  images = lambda n: random.uniform(
+  images = lambda n, size=size: random.uniform(
       -1, 1, (n, size, size, 3)).astype(np.float32)
   tokens = lambda n: random.integers(
       0, _WORDS, (n, config.tokenizer.positions)).astype(np.int32)
@@ -84,7 +85,9 @@ def stages(config):
       autoencoder.init(vae, 0), {"image": images(n)})
 
   n = config.judge.optimizer.batch_size
-  classifier = judge_lib.configuration(tuple(config.judge.model.channels))
+  classifier = judge_lib.configuration(
+      tuple(config.judge.model.channels), config.judge.model.strips,
+      dataset.groups(config.data.free))
   labels = np.zeros((n, len(classifier.heads)), np.int32)
   yield "judge", n, *jax_step(
       config.judge, judge.loss(classifier),
@@ -93,11 +96,11 @@ def stages(config):
 
   n = config.clip.optimizer.batch_size
   towers = clip.configuration(
-      config.clip.model, size, Tokenizer(config.tokenizer.positions))
+      config.clip.model, Tokenizer(config.tokenizer.positions))
   clip_params = clip.init(towers, 0)
   yield "clip", n, *jax_step(
       config.clip, clip.loss(towers), clip_params,
-      {"image": images(n), "tokens": tokens(n)})
+      {"image": images(n, towers.vision.image_size), "tokens": tokens(n)})
 
   n = config.diffusion.optimizer.batch_size
   unet = diffusion.network(

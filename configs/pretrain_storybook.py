@@ -13,14 +13,16 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
   config = ConfigDict()
   config.seed = 0
+  config.start = ""  # Or a checkpoint that was trained before, to go on from.
   config.stages = ("tokenizer", "autoencoder", "judge", "clip", "diffusion")
 
   config.data = ConfigDict()
   config.data.source = "storybook"
   config.data.directory = ""
   config.data.count = 60_000
-  config.data.size = 64
+  config.data.size = 96
   config.data.seed = 0
+  config.data.free = True
 
   config.tokenizer = ConfigDict()
   config.tokenizer.vocab_size = 1000
@@ -42,6 +44,7 @@ def get_config() -> ConfigDict:
   config.judge.run.look_every = 250
   config.judge.model = ConfigDict()
   config.judge.model.channels = (32, 64, 128, 128)
+  config.judge.model.strips = 3
 
   config.clip = stage(
       steps=500, batch_size=128, learning_rate=1e-3, average=0.99)
@@ -50,6 +53,7 @@ def get_config() -> ConfigDict:
   config.clip.model.width = 128
   config.clip.model.layers = 3
   config.clip.model.heads = 4
+  config.clip.model.image_size = 64
   config.clip.model.patch_size = 8
   config.clip.model.embed_width = 128
 
@@ -59,7 +63,7 @@ def get_config() -> ConfigDict:
   config.diffusion.model.latent = True
   config.diffusion.model.channels = (48, 96, 160)
   config.diffusion.model.layers = 1
-  config.diffusion.model.attention = (False, True, True)
+  config.diffusion.model.attention = (True, True, True)
   config.diffusion.model.head_width = 32
   config.diffusion.model.groups = 16
   config.diffusion.model.min_snr = 5.0

@@ -9,6 +9,7 @@ checkpoint, written anew at every look at a stage; diffusers loads it too.
 
 import logging
 import pathlib
+import shutil
 
 from ml_collections import ConfigDict
 
@@ -20,6 +21,7 @@ from tav_jax.pretraining import (
   diffusion,
   judge,
   stage,
+  start,
 )
 from tav_jax.pretraining import pictures as pictures_lib
 from tav_jax.pretraining import tokenizer as tokenizer_lib
@@ -60,20 +62,28 @@ def _run(name, config, workdir, pictures) -> None:
 
 
 def of_stage(config: ConfigDict, name: str) -> ConfigDict:
-  """What defines a stage: its own section, the data and the seed."""
+  """What defines a stage: its own section, data, seed, and what it starts from.
+  """
   return ConfigDict(
       config[name].to_dict()
-      | {"seed": config.seed, "data": config.data.to_dict()})
+      | {"seed": config.seed, "data": config.data.to_dict(),
+         "start": config.start})
 
 
 def _tokenizer(config, workdir, pictures):
-  """Learns the tokenizer, or reads it if it is there."""
+  """Learns the tokenizer, or reads it if it is there.
+
+  A model that starts from an earlier one speaks its language.
+  """
+  directory = workdir / "model/tokenizer"
+  if (earlier := start.locate(config.start)) and not directory.exists():
+    shutil.copytree(earlier / "tokenizer", directory)
   source = pictures.splits["train"]
   captions = (
       source[i]["caption"]
       for i in range(min(len(source), config.tokenizer.captions)))
   return tokenizer_lib.train(
-      workdir / "model/tokenizer", captions, config.tokenizer.vocab_size,
+      directory, captions, config.tokenizer.vocab_size,
       config.tokenizer.positions)
 
 

@@ -46,7 +46,7 @@ def same(a, b) -> bool:
 
 
 def scenes(split) -> list[world.Scene]:
-  return [world.Scene(**json.loads(record["scene"])) for record in split]
+  return [world.from_json(record["scene"]) for record in split]
 
 
 # The drawn world.
@@ -218,7 +218,7 @@ def test_the_seed_matters():
 
 def test_batches_of_a_dataset(pictures):
   def dropping(record, rng):
-    scene = world.Scene(**json.loads(record["scene"]))
+    scene = world.from_json(record["scene"])
     return {
         "image": record["image"],
         "caption": world.training_caption(scene, rng)}

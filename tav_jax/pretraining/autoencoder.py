@@ -21,10 +21,10 @@ import numpy as np
 from tav_jax.data import video
 from tav_jax.measures import psnr as measures
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
-from tav_jax.pretrained import pipeline
+from tav_jax.pretrained import load, pipeline
 from tav_jax.pretrained.parts import VAE
 from tav_jax.pretraining import pictures as pictures_lib
-from tav_jax.pretraining import stage
+from tav_jax.pretraining import stage, start
 from tav_jax.reports import sheet
 from tav_jax.types import Array, Params
 
@@ -42,12 +42,16 @@ def train(
 
   Args:
     workdir: Directory of the whole run.
-    config: `seed`, `data`, `model`, `optimizer`, `run` of the stage.
+    config: `seed`, `start`, `data`, `model`, `optimizer`, `run` of the stage.
     pictures: What to train on.
   """
   vae = VAEConfig(
       **config.model.to_dict(), sample_size=config.data.size,
       attention_block=0)
+  params = init(vae, config.seed)
+  if earlier := start.locate(config.start):
+    params = start.merge(
+        params, load.load_vae(earlier / "vae").params, "autoencoder")
   measured = pictures_lib.pixels(pictures.first("test", _MEASURED))
 
   def look(look: stage.Look):
@@ -67,8 +71,8 @@ def train(
     pipeline.write_vae(workdir / "model", scaled, look.params)
 
   stage.train(
-      "autoencoder", workdir, config, init(vae, config.seed), loss(
-          vae, config.loss.kl_weight),
+      "autoencoder", workdir, config, params,
+      loss(vae, config.loss.kl_weight),
       lambda start: pictures.batches(
           config.optimizer.batch_size, config.seed, start, _image), look)
 

@@ -53,10 +53,12 @@ _OWN = {
     "autoencoder": (
         ("model.latent_channels", *_FROM_ONE), ("model.layers", *_FROM_ONE),
         ("model.groups", *_FROM_ONE), ("loss.kl_weight", *_FROM_ZERO)),
-    "judge": (),
+    "judge": (("model.strips", *_FROM_ONE),),
     "clip": tuple(
         (f"model.{key}", *_FROM_ONE)
-        for key in ("width", "layers", "heads", "patch_size", "embed_width")),
+        for key in (
+            "width", "layers", "heads", "image_size", "patch_size",
+            "embed_width")),
     "diffusion": (
         ("model.layers", *_FROM_ONE), ("model.head_width", *_FROM_ONE),
         ("model.groups", *_FROM_ONE), ("model.no_caption", *_SHARE),
@@ -137,7 +139,9 @@ def _check_judge(config: ConfigDict) -> None:
 def _check_clip(config: ConfigDict) -> None:
   model, key = config.clip.model, "clip.model"
   _check_multiples(f"{key}.width", (model.width,), model.heads, f"{key}.heads")
-  _check_size(config, model.patch_size, f"{key}.patch_size")
+  _check_multiples(
+      f"{key}.image_size", (model.image_size,), model.patch_size,
+      f"{key}.patch_size")
 
 
 def _check_diffusion(config: ConfigDict) -> None:

@@ -6,6 +6,7 @@ import pathlib
 import jax
 from ml_collections import ConfigDict
 import numpy as np
+from PIL import Image
 
 from tav_jax.data import video
 from tav_jax.models.clip import (
@@ -18,7 +19,7 @@ from tav_jax.pretrained import clip as pretrained_clip
 from tav_jax.pretrained.clip_config import Preprocessing
 from tav_jax.pretrained.parts import token_ids
 from tav_jax.pretraining import pictures as pictures_lib
-from tav_jax.pretraining import stage
+from tav_jax.pretraining import stage, start
 from tav_jax.training import contrastive
 
 log = logging.getLogger(__name__)
@@ -37,20 +38,25 @@ def train(
 
   Args:
     workdir: Directory of the whole run.
-    config: `seed`, `data`, `model`, `optimizer`, `run` of the stage.
+    config: `seed`, `start`, `data`, `model`, `optimizer`, `run` of the stage.
     pictures: What to train on.
     tokenizer: Of the captions.
   """
-  clip = configuration(config.model, config.data.size, tokenizer)
+  size = config.model.image_size
+  clip = configuration(config.model, tokenizer)
+  params = init(clip, config.seed)
+  if earlier := start.locate(config.start):
+    params = start.merge(
+        params, pretrained_clip.load_clip(earlier / "clip").params, "CLIP")
   positions = clip.text.positions
   records = pictures.first("test", _MEASURED)
   measured = (
-      pictures_lib.pixels(records),
+      np.stack([_image(record["image"], size) for record in records]),
       token_ids(tokenizer, positions, [r["caption"] for r in records])[0])
 
   def example(record, rng):
     caption = pictures_lib.training_caption(record, rng)
-    return {"image": video.to_model(record["image"]),
+    return {"image": _image(record["image"], size),
             "tokens": token_ids(tokenizer, positions, [caption])[0][0]}
 
   def look(look: stage.Look):
@@ -62,19 +68,26 @@ def train(
         "clip: of %d test pairs %.0f %% of images find their text, %.0f %% of "
         "texts their image", len(image), 100 * by_image, 100 * by_text)
     half = (0.5,) * 3
-    size = config.data.size
     pretrained_clip.export_clip(
         workdir / "model/clip", clip, look.params, tokenizer,
         Preprocessing(size, size, half, half), np.float16)
 
   stage.train(
-      "clip", workdir, config, init(clip, config.seed), loss(clip),
+      "clip", workdir, config, params, loss(clip),
       lambda start: pictures.batches(
           config.optimizer.batch_size, config.seed, start, example), look)
 
 
-def configuration(model: ConfigDict, size: int, tokenizer) -> CLIPConfig:
-  """Both towers, for pictures of that size and that tokenizer."""
+def _image(pixels: np.ndarray, size: int) -> np.ndarray:
+  """A picture as the image tower sees it, in [-1, 1]."""
+  if pixels.shape[0] != size:
+    pixels = np.asarray(Image.fromarray(pixels).resize(
+        (size, size), Image.Resampling.BICUBIC))
+  return video.to_model(pixels)
+
+
+def configuration(model: ConfigDict, tokenizer) -> CLIPConfig:
+  """Both towers, for that tokenizer."""
   tower = dict(
       width=model.width, mlp_width=4 * model.width, layers=model.layers,
       heads=model.heads)
@@ -83,7 +96,7 @@ def configuration(model: ConfigDict, size: int, tokenizer) -> CLIPConfig:
           **tower, vocab_size=len(tokenizer),
           positions=tokenizer.model_max_length),
       vision=CLIPVisionConfig(
-          **tower, image_size=size, patch_size=model.patch_size),
+          **tower, image_size=model.image_size, patch_size=model.patch_size),
       embed_width=model.embed_width, eos_token=tokenizer.eos_token_id)
 
 

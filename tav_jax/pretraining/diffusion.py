@@ -14,14 +14,15 @@ from ml_collections import ConfigDict
 
 from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.pipelines import text_to_image
-from tav_jax.pretrained import pipeline
+from tav_jax.pretrained import load, pipeline
 from tav_jax.pretrained.clip import load_clip
 from tav_jax.pretrained.parts import TextEncoder, token_ids
-from tav_jax.pretraining import card, spaces, stage
+from tav_jax.pretraining import card, spaces, stage, start
 from tav_jax.pretraining import pictures as pictures_lib
 from tav_jax.reports import sheet
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.storybook import judge
+from tav_jax.storybook.world import scene
 from tav_jax.training import diffusion, optim
 from tav_jax.types import Params
 
@@ -36,13 +37,15 @@ def train(
 ) -> None:
   """Trains a U-Net, and the text encoder if any; exports to `workdir`/model.
 
-  The text encoder starts as that of the CLIP stage. With latents and text the
-  export is a whole text-to-image pipeline, with a model card.
+  The text encoder starts as that of the CLIP stage, or of the earlier model.
+  With latents and text the export is a whole text-to-image pipeline, with a
+  model card.
 
   Args:
     workdir: Directory of the whole run, where the stages before have left
       `model/vae`, for latents, and `model/clip`, for text.
-    config: `seed`, `data`, `model`, `schedule`, `sampling`, `optimizer`, `run`.
+    config: `seed`, `start`, `data`, `model`, `schedule`, `sampling`,
+      `optimizer`, `run`.
     pictures: What to train on.
     tokenizer: Of the captions; None for a network without text.
   """
@@ -57,6 +60,9 @@ def train(
     text, initial = clip.config.text, {"text": clip.params["text_model"]}
   unet = network(
       config.model, space.size, space.channels, text and text.width)
+  params = {"unet": init(unet, config.seed)} | initial
+  if earlier := start.locate(config.start):
+    params = start.merge(params, _earlier(earlier, text), "diffusion model")
   schedule = Schedule(**config.schedule)
   shown = _shown(pictures, text)
 
@@ -86,7 +92,7 @@ def train(
       sheet.grid(captions, drawn).save(look.directory / f"{name}.png")
       if (model / "judge").is_dir() and "labels" in records[0]:
         accuracy = judge.load(model / "judge").accuracy(
-            drawn, [judge.labels(record) for record in records])
+            drawn, [_said(record) for record in records])
         look.scalars({f"{name}/{k}": v for k, v in accuracy.items()})
         accuracies[name] = accuracy
         log.info(
@@ -99,7 +105,7 @@ def train(
 
   stage.train(
       "diffusion", workdir, config,
-      {"unet": init(unet, config.seed)} | initial,
+      params,
       diffusion.loss(unet, text, schedule, config.model.min_snr),
       lambda start: space.pictures.batches(
           config.optimizer.batch_size, config.seed, start, example), look)
@@ -110,6 +116,16 @@ def has_text(model: ConfigDict) -> bool:
   return model.get("captioned", True)
 
 
+def _earlier(directory: pathlib.Path, text) -> Params:
+  """Network and, if there is a text, text encoder of an earlier model."""
+  _, unet = load.load_unet(directory / "unet", temporal="none")
+  if text is None:
+    return {"unet": unet}
+  return {
+      "unet": unet,
+      "text": load.load_pretrained(directory).text_encoder.params}
+
+
 def _shown(pictures, text) -> dict[str, list[dict]]:
   """Records whose captions are drawn at every look, by the sheet's name."""
   if text is None:
@@ -117,6 +133,12 @@ def _shown(pictures, text) -> dict[str, list[dict]]:
   return {
       name: pictures.first(name, _SHOWN)
       for name in pictures.splits if name != "train"}
+
+
+def _said(record) -> dict[str, int]:
+  """Labels of what the caption says."""
+  labels = judge.labels(record)
+  return {name: labels[name] for name in scene.GROUPS}
 
 
 def _sampler(
@@ -165,7 +187,7 @@ def network(
       heads=heads,
       down_attention=attention, up_attention=attention[::-1],
       text_width=text_width, groups=model.groups, sample_size=size,
-      temporal="none")
+      spatial="own", temporal="none")
 
 
 def attends(model: ConfigDict) -> tuple[bool, ...]:

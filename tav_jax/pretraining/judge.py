@@ -12,9 +12,8 @@ import optax
 from tav_jax.data import video
 from tav_jax.pretraining import stage
 from tav_jax.pretraining.pictures import Pictures
-from tav_jax.storybook import judge
+from tav_jax.storybook import dataset, judge
 from tav_jax.storybook.classifier import Classifier, ClassifierConfig
-from tav_jax.storybook.world.scene import GROUPS
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +30,9 @@ def train(
     config: `seed`, `data`, `model`, `optimizer`, `run` of the stage.
     pictures: Drawn pictures with labels.
   """
-  classifier = judge.configuration(tuple(config.model.channels))
+  classifier = judge.configuration(
+      tuple(config.model.channels), config.model.strips,
+      dataset.groups(config.data.free))
   splits = {
       name: pictures.first(name, _MEASURED) for name in ("test", "held_out")}
 
@@ -70,6 +71,6 @@ def loss(classifier: ClassifierConfig):
     return sum(
         optax.softmax_cross_entropy_with_integer_labels(
             logits[name], batch["labels"][:, i]).mean()
-        for i, name in enumerate(GROUPS))
+        for i, (name, _) in enumerate(classifier.heads))
 
   return loss

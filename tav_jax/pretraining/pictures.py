@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 import dataclasses
-import json
 import logging
 import pathlib
 from typing import Any
@@ -67,8 +66,8 @@ def load(config: ConfigDict, workdir: pathlib.Path) -> Pictures:
 
   Args:
     config: `source` ("storybook" or a folder with `metadata.jsonl`), `count`
-      (how many to draw), `size` in pixels, `seed`, `directory` ("" is `data`
-      in the workdir).
+      (how many to draw), `size` in pixels, `seed`, `free` (looks by lot),
+      `directory` ("" is `data` in the workdir).
     workdir: The directory of the run.
 
   Raises:
@@ -77,7 +76,8 @@ def load(config: ConfigDict, workdir: pathlib.Path) -> Pictures:
   directory = pathlib.Path(config.directory or workdir / "data").expanduser()
   if config.source == STORYBOOK:
     return Pictures(dataset.images(
-        directory, count=config.count, size=config.size, seed=config.seed))
+        directory, count=config.count, size=config.size, seed=config.seed,
+        free=config.free))
   whole = _folder(config, directory)
   held_back = range(0, len(whole), _TEST_EVERY)
   kept = sorted(set(range(len(whole))) - set(held_back))
@@ -105,5 +105,5 @@ def training_caption(record, rng: np.random.Generator) -> str:
   """A drawn picture's caption with clauses left out, others' as they are."""
   if "scene" not in record:
     return record["caption"]
-  drawn = scene.Scene(**json.loads(record["scene"]))
+  drawn = scene.from_json(record["scene"])
   return scene.training_caption(drawn, rng)

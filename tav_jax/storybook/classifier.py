@@ -19,11 +19,13 @@ class ClassifierConfig:
     heads: Number of classes of each head, by name.
     channels: Width of each level; every level halves height and width.
     groups: Groups of every GroupNorm.
+    strips: Upright strips of the picture that are told apart at the end.
   """
 
   heads: tuple[tuple[str, int], ...]
   channels: tuple[int, ...] = (32, 64, 128, 128)
   groups: int = 16
+  strips: int = 1
 
 
 class Classifier(nn.Module):
@@ -42,8 +44,11 @@ class Classifier(nn.Module):
         x = Conv(width, stride=stride, name=f"conv_{i}_{j}")(x)
         x = nn.GroupNorm(config.groups, name=f"norm_{i}_{j}")(x)
         x = nn.silu(x)
-    # Where something is matters as little as how often.
-    x = jnp.concatenate([x.mean((1, 2)), x.max((1, 2))], axis=-1)
+    # Mean and maximum of each strip: but for the strip, neither where a thing
+    # stands matters nor how often it occurs.
+    x = jnp.concatenate([
+        pooled for strip in jnp.array_split(x, config.strips, axis=2)
+        for pooled in (strip.mean((1, 2)), strip.max((1, 2)))], axis=-1)
     return {
         name: nn.Dense(count, name=f"head_{name}")(x)
         for name, count in config.heads}

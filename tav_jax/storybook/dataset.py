@@ -3,17 +3,16 @@
 Record `i` of a split is a pure function of the seed, the split and `i`.
 """
 
-import dataclasses
 import functools
 import hashlib
-import json
 import os
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from tav_jax.data.datasets import builder
-from tav_jax.storybook.world import motion, scene
+from tav_jax.storybook.world import look, motion, scene
+from tav_jax.storybook.world.look import FREE
 from tav_jax.storybook.world.render import render
 
 _SAMPLED = 64  # Scenes that the fingerprint of the world is taken of.
@@ -30,7 +29,7 @@ class StorybookImages(builder.Builder):
 
       image    h w c, uint8
       caption  str, with every clause
-      labels   int32, one for each of `scene.GROUPS`, in that order
+      labels   int32, one for each of `groups`, in that order
       scene    str, the fields of `scene.Scene` as JSON
   """
 
@@ -42,23 +41,25 @@ class StorybookImages(builder.Builder):
       test_count: int,
       size: int,
       seed: int,
+      free: bool = False,
   ):
     self.counts = _counts(count, test_count)
     self.record_bytes = 3 * size**2
-    self._size, self._seed = size, seed
+    self._size, self._seed, self._free = size, seed, free
     super().__init__(
         data_dir=data_dir,
-        config=f"{size}px-{count}-{test_count}-seed{seed}-{_world()}")
+        config=f"{size}px-{count}-{test_count}-seed{seed}-{_world(free)}")
 
   def features(self) -> dict[str, tfds.features.FeatureConnector]:
     return {
         "image": tfds.features.Tensor(
             shape=(self._size, self._size, 3), dtype=np.uint8,
             encoding="bytes"),
-        **_FEATURES}
+        **_features(self._free)}
 
   def work(self, split: str, numbers: range):
-    draw = functools.partial(_picture, split, self._seed, self._size)
+    draw = functools.partial(
+        _picture, split, self._seed, self._free, self._size)
     return draw, numbers
 
 
@@ -81,14 +82,16 @@ class StorybookVideos(builder.Builder):
       frames: int,
       size: int,
       seed: int,
+      free: bool = False,
   ):
     self.counts = _counts(count, test_count)
     self.record_bytes = 3 * frames * size**2
-    self._frames, self._size, self._seed = frames, size, seed
+    self._frames, self._size = frames, size
+    self._seed, self._free = seed, free
     super().__init__(
         data_dir=data_dir,
         config=f"{frames}x{size}px-{count}-{test_count}-seed{seed}-"
-        + _world(frames))
+        + _world(free, frames))
 
   def features(self) -> dict[str, tfds.features.FeatureConnector]:
     return {
@@ -97,11 +100,11 @@ class StorybookVideos(builder.Builder):
             encoding="bytes"),
         "motion": tfds.features.Tensor(
             shape=(self._frames, 4), dtype=np.float32),
-        **_FEATURES}
+        **_features(self._free)}
 
   def work(self, split: str, numbers: range):
     draw = functools.partial(
-        _clip, split, self._seed, self._frames, self._size)
+        _clip, split, self._seed, self._free, self._frames, self._size)
     return draw, numbers
 
 
@@ -112,6 +115,7 @@ def images(
     test_count: int = 1024,
     size: int = 64,
     seed: int = 0,
+    free: bool = False,
 ) -> dict[str, builder.Records]:
   """Drawn pictures with captions; see `StorybookImages` for the fields.
 
@@ -121,10 +125,11 @@ def images(
     test_count: Pictures in `test` and in `held_out`; 0 for no such splits.
     size: Height and width in pixels.
     seed: Of what is drawn.
+    free: Whether looks are drawn by lot and told by the labels, too.
   """
   return builder.sources(builder.prepare(StorybookImages(
       data_dir=data_dir, count=count, test_count=test_count, size=size,
-      seed=seed)))
+      seed=seed, free=free)))
 
 
 def videos(
@@ -135,6 +140,7 @@ def videos(
     frames: int = 16,
     size: int = 64,
     seed: int = 0,
+    free: bool = False,
 ) -> dict[str, builder.Records]:
   """Drawn clips with captions; see `StorybookVideos` for the fields.
 
@@ -145,47 +151,58 @@ def videos(
     frames: Frames in a clip.
     size: Height and width in pixels.
     seed: Of what is drawn.
+    free: Whether looks are drawn by lot and told by the labels, too.
   """
   return builder.sources(builder.prepare(StorybookVideos(
       data_dir=data_dir, count=count, test_count=test_count, frames=frames,
-      size=size, seed=seed)))
+      size=size, seed=seed, free=free)))
 
 
-_FEATURES = {
-    "caption": tfds.features.Text(),
-    "labels": tfds.features.Tensor(
-        shape=(len(scene.GROUPS),), dtype=np.int32),
-    "scene": tfds.features.Text(),
-}
+def _features(free: bool) -> dict[str, tfds.features.FeatureConnector]:
+  return {
+      "caption": tfds.features.Text(),
+      "labels": tfds.features.Tensor(
+          shape=(len(groups(free)),), dtype=np.int32),
+      "scene": tfds.features.Text(),
+  }
 
 
-def _picture(split: str, seed: int, size: int, number: int) -> dict:
-  drawn = _scene(split, seed, number)
-  return {"image": render(drawn, size), **_words(drawn)}
+def groups(free: bool) -> dict[str, tuple[str, ...]]:
+  """What a picture's labels tell, and the values of each, in their order."""
+  return scene.GROUPS | (FREE if free else {})
 
 
-def _clip(split: str, seed: int, frames: int, size: int, number: int) -> dict:
-  first = _scene(split, seed, number)
+def _picture(
+    split: str, seed: int, free: bool, size: int, number: int
+) -> dict:
+  drawn = _scene(split, seed, free, number)
+  return {"image": render(drawn, size), **_words(drawn, free)}
+
+
+def _clip(
+    split: str, seed: int, free: bool, frames: int, size: int, number: int
+) -> dict:
+  first = _scene(split, seed, free, number)
   moving = motion.video(first, frames)
   return {
       "video": np.stack([render(s, size) for s in moving]),
       "motion": np.array(
           [(s.x, s.y, s.phase, s.pan) for s in moving], np.float32),
-      **_words(first)}
+      **_words(first, free)}
 
 
-def _scene(split: str, seed: int, number: int) -> scene.Scene:
+def _scene(split: str, seed: int, free: bool, number: int) -> scene.Scene:
   held_out, of_split = _SPLITS[split]
   rng = np.random.default_rng([seed, of_split, number])
-  return scene.random_scene(rng, held_out=held_out)
+  return scene.random_scene(rng, held_out=held_out, free=free)
 
 
-def _words(drawn: scene.Scene) -> dict:
-  labels = scene.labels(drawn)
+def _words(drawn: scene.Scene, free: bool) -> dict:
+  labels = scene.labels(drawn) | (look.labels(drawn.look) if free else {})
   return {
       "caption": scene.caption(drawn),
-      "labels": np.array([labels[group] for group in scene.GROUPS], np.int32),
-      "scene": json.dumps(dataclasses.asdict(drawn))}
+      "labels": np.array(list(labels.values()), np.int32),
+      "scene": scene.to_json(drawn)}
 
 
 def _counts(count: int, test_count: int) -> dict[str, int]:
@@ -194,9 +211,9 @@ def _counts(count: int, test_count: int) -> dict[str, int]:
 
 
 @functools.cache
-def _world(frames: int = 1) -> str:
+def _world(free: bool, frames: int = 1) -> str:
   """Changes with what is drawn, so that no stale picture is read."""
-  drawn = [_scene("test", 0, number) for number in range(_SAMPLED)]
+  drawn = [_scene("test", 0, free, number) for number in range(_SAMPLED)]
   digest = hashlib.sha256()
   for some in drawn:
     digest.update(repr(some).encode())

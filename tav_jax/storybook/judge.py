@@ -18,12 +18,14 @@ from safetensors import numpy as safetensors
 from tav_jax.data import video
 from tav_jax.errors import InputError
 from tav_jax.pretrained import names, pipeline
+from tav_jax.storybook import dataset
 from tav_jax.storybook.classifier import Classifier, ClassifierConfig
 from tav_jax.storybook.world.scene import GROUPS
 from tav_jax.types import Array, Params
 
 _AT_A_TIME = 64
 _WEIGHTS = "model.safetensors"
+_KNOWN = dataset.groups(free=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,32 +51,38 @@ class Judge:
     shown = self(video.to_model(images))
     return {
         name: float(np.mean(
-            values == np.array([label[name] for label in labels])))
-        for name, values in shown.items()}
+            shown[name] == np.array([label[name] for label in labels])))
+        for name in labels[0]}
 
 
-def configuration(channels: tuple[int, ...]) -> ClassifierConfig:
+def configuration(
+    channels: tuple[int, ...], strips: int = 1,
+    groups: Mapping[str, Sequence[str]] = GROUPS,
+) -> ClassifierConfig:
   """One head for each group of the drawn world."""
-  return ClassifierConfig(
-      tuple((name, len(values)) for name, values in GROUPS.items()), channels)
+  heads = tuple((name, len(values)) for name, values in groups.items())
+  return ClassifierConfig(heads, channels, strips=strips)
 
 
 def describe(accuracy: Mapping[str, float]) -> str:
   """`subject 98.0 %, colour ...`."""
   return ", ".join(
-      f"{name} {100 * accuracy[name]:.1f} %" for name in GROUPS)
+      f"{name} {100 * share:.1f} %" for name, share in accuracy.items())
 
 
 def labels(record: Mapping) -> dict[str, int]:
   """Those of a record of `datasets.StorybookImages`, by group."""
-  return dict(zip(GROUPS, map(int, record["labels"]), strict=True))
+  values = list(map(int, record["labels"]))
+  names = list(dataset.groups(free=len(values) > len(GROUPS)))
+  return dict(zip(names, values, strict=True))
 
 
 def save(directory: pathlib.Path, judge: Judge) -> None:
   """Writes `config.json` and float16 weights."""
   pipeline.write_part(
       directory, _WEIGHTS, judge.params,
-      {"groups": GROUPS, "channels": judge.config.channels})
+      {"groups": {name: _KNOWN[name] for name, _ in judge.config.heads},
+       "channels": judge.config.channels, "strips": judge.config.strips})
 
 
 def load(directory: pathlib.Path) -> Judge:
@@ -90,13 +98,17 @@ def load(directory: pathlib.Path) -> Judge:
     raise InputError(
         f"{directory}: no judge can be read there ({error}); train one with "
         "the stage 'judge' of tav_jax.pretrain") from error
-  if values["groups"] != {k: list(v) for k, v in GROUPS.items()}:
+  groups = values["groups"]
+  if any(groups.get(name) != list(GROUPS[name]) for name in GROUPS) or any(
+      groups[name] != list(_KNOWN.get(name, ())) for name in groups):
     raise InputError(
         f"{directory}: this judge tells other groups than those of "
-        "storybook/world/scene.py; train one anew")
+        "storybook/world/scene.py and look.py; train one anew")
   params = jax.tree.map(
       lambda x: x.astype(np.float32), names.read_torch_names(arrays))
-  return Judge(configuration(tuple(values["channels"])), params)
+  config = configuration(
+      tuple(values["channels"]), values.get("strips", 1), groups)
+  return Judge(config, params)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -9,14 +9,18 @@ from tav_jax.storybook.world.scene import Scene
 def video(scene: Scene, frames: int = 16) -> list[Scene]:
   """The scenes of a clip in which the subject does what its verb says.
 
-  Position, phase and scroll of each are the clip's true motion.
+  Position, phase, scroll and zoom of each are the clip's true motion.
 
   Args:
     scene: Where it begins, but for `x`, around which it moves.
     frames: Number of scenes.
   """
+  times = [i / max(frames - 1, 1) for i in range(frames)]
   return [
-      _PATHS[scene.verb](scene, i / max(frames - 1, 1)) for i in range(frames)]
+      _moved(
+          _PATHS[scene.verb](scene, t), pan=scene.pan_by * t,
+          zoom=scene.zoom_by * t)
+      for t in times]
 
 
 def _skiing(s: Scene, t: float) -> Scene:

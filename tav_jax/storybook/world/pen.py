@@ -1,6 +1,7 @@
 """A pen that draws in coordinates of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+import colorsys
 import math
 
 import numpy as np
@@ -28,34 +29,60 @@ def mix(a: Colour, b: Colour, t: float) -> Colour:
   return tuple(round(p + (q - p) * t) for p, q in zip(a, b, strict=True))
 
 
+def hue(h: float, saturation: float = 0.75, value: float = 0.92) -> Colour:
+  """The colour of a hue, which has period 1 and begins at red."""
+  return tuple(
+      round(255 * c) for c in colorsys.hsv_to_rgb(h % 1, saturation, value))
+
+
 class Pen:
   """Draws in local units, mapped affinely onto a canvas.
 
   Every width and radius is in local units too.
+
+  Args:
+    draw: Draws on the canvas.
+    matrix: Local to canvas coordinates, 2x3.
+    unit: Length of a local unit on the canvas, in pixels.
+    light: The colour that a colour has in the light that falls on it.
   """
 
-  def __init__(self, draw: ImageDraw.ImageDraw, matrix: np.ndarray, unit):
+  def __init__(
+      self, draw: ImageDraw.ImageDraw, matrix: np.ndarray, unit: float,
+      light: Callable[[Colour], Colour] = lambda colour: colour,
+  ):
     self._draw, self._matrix, self._unit = draw, matrix, unit
+    self._light = light
 
   @classmethod
-  def whole(cls, draw: ImageDraw.ImageDraw, size: int) -> "Pen":
-    """A pen whose unit is the whole canvas."""
-    return cls(draw, np.array([[size, 0, 0], [0, size, 0]], float), size)
+  def whole(
+      cls, draw: ImageDraw.ImageDraw, size: int, zoom: float = 1.0
+  ) -> "Pen":
+    """A pen whose unit is the whole canvas, or `zoom` times it."""
+    corner = size * (1 - zoom) / 2
+    matrix = np.array(
+        [[zoom * size, 0, corner], [0, zoom * size, corner]], float)
+    return cls(draw, matrix, zoom * size)
+
+  def lit(self, light: Callable[[Colour], Colour]) -> "Pen":
+    """The same pen in another light."""
+    return Pen(self._draw, self._matrix, self._unit, light)
 
   def at(self, x, y, scale=1.0, turn=0.0, flip=1) -> "Pen":
     """A pen with its origin there, scaled, turned (radians), mirrored."""
     c, s = math.cos(turn) * scale, math.sin(turn) * scale
     local = np.array([[c * flip, -s * flip, x], [s, c, y], [0, 0, 1]])
-    return Pen(self._draw, self._matrix @ local, self._unit * scale)
+    return Pen(
+        self._draw, self._matrix @ local, self._unit * scale, self._light)
 
   def polygon(self, points, fill: Colour, outline=0.0) -> None:
     """A filled polygon, inked if `outline` (a width) is given."""
     mapped = self._map(points)
-    self._draw.polygon(mapped, fill=fill)
+    self._draw.polygon(mapped, fill=self._light(fill))
     if outline:
       self._draw.line(
-          [*mapped, *mapped[:2]], fill=INK, width=self._width(outline),
-          joint="curve")
+          [*mapped, *mapped[:2]], fill=self._light(INK),
+          width=self._width(outline), joint="curve")
 
   def oval(self, x, y, rx, ry, fill: Colour, outline=0.0, turn=0.0) -> None:
     """A filled ellipse; the outline lies around it."""
@@ -65,16 +92,18 @@ class Pen:
     c, s = math.cos(turn), math.sin(turn)
     self._draw.polygon(
         self._map(np.stack([x + c * px - s * py, y + s * px + c * py], 1)),
-        fill=fill)
+        fill=self._light(fill))
 
   def line(self, points, fill: Colour, width) -> None:
     """A polyline with round ends."""
     mapped, radius = self._map(points), width * self._unit / 2
     self._draw.line(
-        mapped, fill=fill, width=self._width(width), joint="curve")
+        mapped, fill=self._light(fill), width=self._width(width),
+        joint="curve")
     for x, y in (mapped[0], mapped[-1]):
       self._draw.ellipse(
-          [x - radius, y - radius, x + radius, y + radius], fill=fill)
+          [x - radius, y - radius, x + radius, y + radius],
+          fill=self._light(fill))
 
   def limb(self, points, fill: Colour, width, outline=OUTLINE) -> None:
     """A polyline with an outline."""

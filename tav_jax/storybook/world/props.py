@@ -1,24 +1,27 @@
 """What goes with a verb, behind or in front of the character.
 
-Each is one function `(ground pen, phase, lift)`. The ground pen stands at the
-character's feet, in heights of it; `lift` is how high the character is.
+Each is one function `(ground pen, phase, lift, look)`. The ground pen stands at
+the character's feet, in heights of it; `lift` is how high the character is.
 """
 
 import math
 
 import numpy as np
 
-from tav_jax.storybook.world.pen import INK, OUTLINE, Pen, WHITE
+from tav_jax.storybook.world import fabric
+from tav_jax.storybook.world.look import Look
+from tav_jax.storybook.world.pen import Colour, INK, mix, OUTLINE, Pen, WHITE
 
 _SHADOW, _FOAM = (60, 56, 76), (240, 252, 255)
 
 
-def skis(p: Pen, phase: float, lift: float) -> None:
+def skis(p: Pen, phase: float, lift: float, look: Look) -> None:
   """Two red skis and two poles."""
   del phase, lift
+  near = fabric.accent(look, WHITE, (230, 60, 90))
   ski = p.at(0, -0.01, turn=0.1)
   for dx, dy, colour in (
-      (-0.04, -0.05, (150, 24, 60)), (0.04, 0, (230, 60, 90))):
+      (-0.04, -0.05, _behind(near, look)), (0.04, 0, near)):
     ski.limb([(-0.5 + dx, dy), (0.46 + dx, dy), (0.56 + dx, dy - 0.045),
               (0.6 + dx, dy - 0.11)], colour, 0.046, 0.02)
   for x in (0.1, 0.34):
@@ -26,7 +29,12 @@ def skis(p: Pen, phase: float, lift: float) -> None:
     p.oval(x - 0.145, -0.035, 0.05, 0.02, INK)
 
 
-def surfboard(p: Pen, phase: float, lift: float) -> None:
+def _behind(colour: Colour, look: Look) -> Colour:
+  """Of the ski that is farther away."""
+  return (150, 24, 60) if look.accent is None else mix(colour, INK, 0.4)
+
+
+def surfboard(p: Pen, phase: float, lift: float, look: Look) -> None:
   """A board on a wave that breaks behind it."""
   wave = 2 * math.pi * phase
   x = np.linspace(-0.72, 0.72, 15)
@@ -39,18 +47,20 @@ def surfboard(p: Pen, phase: float, lift: float) -> None:
            0.085 - 0.012 * i, 0.075 - 0.012 * i, _FOAM)
   board = p.at(0, 0.02 - lift, turn=-0.1 + 0.1 * math.sin(wave))
   board.oval(0, 0.015, 0.52, 0.06, (255, 246, 220), OUTLINE)
-  board.line([(-0.42, 0.015), (0.42, 0.015)], (240, 96, 60), 0.035)
+  board.line(
+      [(-0.42, 0.015), (0.42, 0.015)],
+      fabric.accent(look, (255, 246, 220), (240, 96, 60)), 0.035)
 
 
-def leap(p: Pen, phase: float, lift: float) -> None:
+def leap(p: Pen, phase: float, lift: float, look: Look) -> None:
   """A shadow that shrinks, and lines of the upward motion."""
-  del phase
+  del phase, look
   p.oval(0, 0, 0.32 - 0.6 * max(lift - 0.05, 0), 0.045, _SHADOW)
   for x in (-0.2, 0, 0.2):
     p.line([(x, -0.03), (x, -0.05 - 0.5 * lift)], WHITE, 0.04)
 
 
-def music(p: Pen, phase: float, lift: float) -> None:
+def music(p: Pen, phase: float, lift: float, look: Look) -> None:
   """A shadow and three notes that bob."""
   del lift
   p.oval(0, 0, 0.3, 0.045, _SHADOW)
@@ -58,15 +68,16 @@ def music(p: Pen, phase: float, lift: float) -> None:
       (-0.52, -0.72, (255, 226, 60)), (0.52, -0.86, (255, 96, 150)),
       (0.5, -0.3, (90, 226, 250)))):
     y += 0.04 * math.sin(2 * math.pi * (phase + i / 3))
+    colour = fabric.accent(look, INK, colour)
     stem = [(x + 0.055, y), (x + 0.055, y - 0.18), (x + 0.14, y - 0.13)]
     p.line(stem, INK, 0.078)
     p.oval(x, y, 0.07, 0.056, colour, 0.02, turn=-0.3)
     p.line(stem, colour, 0.038)
 
 
-def dust(p: Pen, phase: float, lift: float) -> None:
+def dust(p: Pen, phase: float, lift: float, look: Look) -> None:
   """A shadow, puffs behind and lines of speed."""
-  del lift
+  del lift, look
   p.oval(0, 0, 0.3, 0.045, _SHADOW)
   for i in range(3):
     far = (2 * phase + i / 3) % 1
@@ -76,8 +87,8 @@ def dust(p: Pen, phase: float, lift: float) -> None:
     p.line([(-0.4, y), (-0.62, y)], WHITE, 0.04)
 
 
-def _nothing(p: Pen, phase: float, lift: float) -> None:
-  del p, phase, lift
+def _nothing(p: Pen, phase: float, lift: float, look: Look) -> None:
+  del p, phase, lift, look
 
 
 # What is behind the character, and what is in front of it.

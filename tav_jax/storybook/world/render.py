@@ -4,7 +4,15 @@ from jaxtyping import UInt8
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tav_jax.storybook.world import clothes, places, poses, props, styles
+from tav_jax.storybook.world import (
+  clothes,
+  fabric,
+  light,
+  places,
+  poses,
+  props,
+  styles,
+)
 from tav_jax.storybook.world.pen import COLOURS, Pen
 from tav_jax.storybook.world.scene import Scene
 from tav_jax.storybook.world.subjects import TABLE as SUBJECTS
@@ -14,21 +22,27 @@ _FINER = 3  # Canvas pixels a picture's pixel, along each side.
 
 def render(scene: Scene, size: int = 64) -> UInt8[np.ndarray, "size size 3"]:
   """Draws a scene, `size` pixels high and wide."""
-  canvas = Image.new("RGB", (_FINER * size, _FINER * size))
+  whole = _FINER * size
+  canvas = Image.new("RGB", (whole, whole))
   places.draw(canvas, scene)
-  _character(Pen.whole(ImageDraw.Draw(canvas), _FINER * size), scene)
+  pen = Pen.whole(ImageDraw.Draw(canvas), whole, scene.zoom)
+  _character(pen.lit(light.of(scene.look.time, 0.3)), scene)
   return styles.apply(canvas, scene.style, size)
 
 
 def _character(p: Pen, scene: Scene) -> None:
   """The subject with what it wears and what its verb brings."""
+  look = scene.look
   pose = poses.POSES[scene.verb](scene.phase)
   subject = SUBJECTS[scene.subject]
   ground = p.at(scene.x, scene.y, scene.scale, flip=scene.facing)
   behind, before = props.TABLE[scene.verb]
-  behind(ground, scene.phase, pose.lift)
+  behind(ground, scene.phase, pose.lift, look)
   body = ground.at(0, -pose.lift, subject.height, pose.lean)
-  subject.draw(body, pose, COLOURS.get(scene.colour, subject.natural))
+  colour = (
+      fabric.toned(look, COLOURS[scene.colour], 0.4) if scene.colour
+      else fabric.toned(look, subject.natural))
+  subject.draw(body, pose, colour, look)
   if scene.wearing:
-    clothes.wear(body, scene.wearing)
-  before(ground, scene.phase, pose.lift)
+    clothes.wear(body, scene.wearing, look)
+  before(ground, scene.phase, pose.lift, look)

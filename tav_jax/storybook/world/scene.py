@@ -2,8 +2,11 @@
 
 from collections.abc import Collection
 import dataclasses
+import json
 
 import numpy as np
+
+from tav_jax.storybook.world.look import Look, random_look, USUAL
 
 SUBJECTS = ("man", "woman", "robot", "panda", "rabbit", "penguin")
 COLOURS = ("red", "blue", "green", "yellow")
@@ -35,6 +38,7 @@ HELD_OUT = (
 """Subjects and places that are never together in training."""
 
 _COLOURED, _DRESSED, _STYLED = 0.4, 0.5, 0.3
+_CAMERA_MOVES, _ZOOMED = 0.5, 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +59,11 @@ class Scene:
     phase: Position in the cycle of its motion, of period 1.
     pan: How far the background has scrolled, in widths.
     seed: Layout of the place.
+    look: What the caption leaves open.
+    zoom: How large everything is drawn about the picture's middle; at least 1.
+    pan_by: How far the camera pans over a clip, in widths, besides what it
+      follows the subject.
+    zoom_by: How much `zoom` grows over a clip.
   """
 
   subject: str = "man"
@@ -70,6 +79,10 @@ class Scene:
   phase: float = 0.0
   pan: float = 0.0
   seed: int = 0
+  look: Look = USUAL
+  zoom: float = 1.0
+  pan_by: float = 0.0
+  zoom_by: float = 0.0
 
 
 FIELDS = {group: group for group in GROUPS} | {"clothing": "wearing"}
@@ -110,7 +123,7 @@ def training_caption(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def random_scene(
-    rng: np.random.Generator, held_out: bool | None = None
+    rng: np.random.Generator, held_out: bool | None = None, free: bool = False
 ) -> Scene:
   """A scene by lot.
 
@@ -118,13 +131,14 @@ def random_scene(
     rng: Draws the lots.
     held_out: True for a pair of `HELD_OUT`, False for none of them, None for
       either.
+    free: Whether the look and the camera are drawn by lot, too.
   """
   pick = lambda values: values[rng.integers(len(values))]
   pairs = [(subject, place) for subject in SUBJECTS for place in PLACES]
   if held_out is not None:
     pairs = [pair for pair in pairs if (pair in HELD_OUT) == held_out]
   subject, place = pick(pairs)
-  return Scene(
+  scene = Scene(
       subject=subject,
       colour=pick(COLOURS) if rng.random() < _COLOURED else "",
       wearing=pick(CLOTHING) if rng.random() < _DRESSED else "",
@@ -138,6 +152,34 @@ def random_scene(
       phase=rng.random(),
       pan=rng.uniform(-0.3, 0.3),
       seed=int(rng.integers(4)))
+  return _filmed(scene, rng) if free else scene
+
+
+def to_json(scene: Scene) -> str:
+  """What `from_json` reads."""
+  return json.dumps(dataclasses.asdict(scene))
+
+
+def from_json(text: str) -> Scene:
+  """The scene that `to_json` wrote."""
+  fields = json.loads(text)
+  return Scene(**fields | {"look": Look(**fields["look"])})
+
+
+def _filmed(scene: Scene, rng: np.random.Generator) -> Scene:
+  """The scene with a look by lot, seen by a camera that moves by lot.
+
+  However far the camera zooms in, the subject is as large as the scene's.
+  """
+  zoom, zoom_by = 1 + _ZOOMED * rng.random(), 0.0
+  if moves := rng.random() < _CAMERA_MOVES:
+    zoom_by = 1 + _ZOOMED * rng.random() - zoom
+  largest = max(zoom, zoom + zoom_by)
+  return dataclasses.replace(
+      scene, look=random_look(rng), zoom=zoom, zoom_by=zoom_by,
+      pan_by=float(moves) * rng.uniform(-0.3, 0.3),
+      scale=scene.scale / largest,
+      y=0.5 + (scene.y - 0.5) / largest)
 
 
 def _a(noun: str) -> str:

@@ -1,0 +1,36 @@
+"""What colours become at a time of day."""
+
+from collections.abc import Callable
+
+from tav_jax.storybook.world.pen import Colour, mix
+
+# What is left of red, green and blue.
+_LEFT = {
+    "day": (1.0, 1.0, 1.0),
+    "evening": (0.98, 0.78, 0.68),
+    "night": (0.42, 0.48, 0.74),
+}
+_SKIES = {
+    "evening": ((96, 74, 142), (255, 172, 112)),
+    "night": ((14, 18, 54), (48, 58, 110)),
+}
+
+
+def of(time: str, strength: float = 1.0) -> Callable[[Colour], Colour]:
+  """The light at a time of day, or `strength` of the way towards it."""
+  left = _LEFT[time]
+  if time == "day":
+    return lambda colour: colour
+  return lambda colour: mix(
+      colour,
+      tuple(round(c * part) for c, part in zip(colour, left, strict=True)),
+      strength)
+
+
+def sky(time: str, top: Colour, bottom: Colour) -> tuple[Colour, Colour]:
+  """The upper and lower colour of a sky that has these by day."""
+  if time == "day":
+    return top, bottom
+  return tuple(
+      mix(usual, then, 0.85)
+      for usual, then in zip((top, bottom), _SKIES[time], strict=True))
