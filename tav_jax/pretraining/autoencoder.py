@@ -51,7 +51,8 @@ def train(
   params = init(vae, config.seed)
   if earlier := start.locate(config.start):
     params = start.merge(
-        params, load.load_vae(earlier / "vae").params, "autoencoder")
+        params, load.load_vae(earlier / "vae").params, "autoencoder",
+        halves=lambda path: path.startswith(("encoder/conv_out", "quant_conv")))
   measured = pictures_lib.pixels(pictures.first("test", _MEASURED))
 
   def look(look: stage.Look):
