@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
       steps=12_000, batch_size=8, learning_rate=1e-3, average=0.999)
   config.autoencoder.model = ConfigDict()
   config.autoencoder.model.channels = (16, 32, 64)
-  config.autoencoder.model.latent_channels = 4
+  config.autoencoder.model.latent_channels = 8
   config.autoencoder.model.layers = 1
   config.autoencoder.model.groups = 16
   config.autoencoder.loss = ConfigDict()
