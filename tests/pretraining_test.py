@@ -29,6 +29,7 @@ from tav_jax.pretraining import (
   diffusion,
   judge,
   latents,
+  start,
   tokenizer,
 )
 from tav_jax.pretraining.pictures import Pictures
@@ -276,7 +277,7 @@ def test_exported_configs_read_back(config, text_width):
   unet = diffusion.network(model, 16, 4, text_width)
   read = configs.read_unet(
       json.loads(json.dumps(pipeline.unet_fields(unet))), "unet")
-  assert unet == dataclasses.replace(read, temporal="none")
+  assert unet == dataclasses.replace(read, spatial="own", temporal="none")
 
 
 @pytest.mark.parametrize("ancestral", [True, False])
@@ -341,6 +342,49 @@ def test_noise_on_the_way_is_not_that_of_the_start(monkeypatch, without_text):
   on_the_way = data(jnp.concatenate(given)[:20])
   assert len(on_the_way) == 20
   assert not on_the_way & data(jnp.concatenate([starts, *made]))
+
+
+# What training starts from.
+
+
+def test_a_grown_network_keeps_what_the_earlier_one_had():
+  new = {"conv": {"kernel": np.zeros((1, 2, 4)), "bias": np.zeros(4)},
+         "attention": {"bias": np.ones(2)}}
+  old = {"conv": {"kernel": np.array([[[1, 2]]]), "bias": np.array([3, 4])}}
+  merged = start.merge(new, old, "network")
+  np.testing.assert_array_equal(
+      merged["conv"]["kernel"], [[[1, 2, 0, 0], [0, 0, 0, 0]]])
+  np.testing.assert_array_equal(merged["conv"]["bias"], [3, 4, 0, 0])
+  np.testing.assert_array_equal(merged["attention"]["bias"], [1, 1])
+  halves = start.merge(new, old, "network", halves=lambda path: "bias" in path)
+  np.testing.assert_array_equal(halves["conv"]["bias"], [3, 0, 4, 0])
+  for earlier, says in (
+      ({"conv": {"bias": np.zeros(8)}}, "network conv/bias is of shape (8,)"),
+      ({"other": np.zeros(1)}, "missing")):
+    with pytest.raises(InputError) as error:
+      start.merge(new, earlier, "network")
+    assert says in str(error.value)
+
+
+def test_latents_that_have_grown_mean_what_they_meant(vae, images):
+  """The first channels of mean and variance are those of the earlier model."""
+  wide = dataclasses.replace(vae.config, latent_channels=4)
+  earlier = perturbed(vae.params)
+  params = start.merge(
+      autoencoder.init(wide, 0), earlier, "autoencoder",
+      halves=autoencoder.is_moments)
+  old, new = (
+      AutoencoderKL(config).apply({"params": p}, images, method="encode")
+      for config, p in ((vae.config, earlier), (wide, params)))
+  # Columns of the last convolution that are new reach the old moments, too.
+  kernel = params["quant_conv"]["kernel"]
+  assert kernel[..., [2, 3, 6, 7], :][..., [0, 1, 4, 5]].any()
+  silent = {**params, "quant_conv": {
+      **params["quant_conv"], "kernel": np.where(
+          np.isin(np.arange(8), [2, 3, 6, 7])[:, None], 0, kernel)}}
+  new = AutoencoderKL(wide).apply({"params": silent}, images, method="encode")
+  for a, b in zip(old, new, strict=True):
+    np.testing.assert_allclose(b[..., :2], a, rtol=1e-4, atol=1e-5)
 
 
 # The judge.

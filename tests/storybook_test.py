@@ -13,7 +13,7 @@ import pytest
 
 from tav_jax.data import video as files
 from tav_jax.storybook import clips, gallery
-from tav_jax.storybook.world import pen, poses, render, scene, subjects
+from tav_jax.storybook.world import look, pen, poses, render, scene, subjects
 from tav_jax.storybook.world.motion import video
 from tav_jax.storybook.world.scene import GROUPS, HELD_OUT, Scene
 
@@ -47,6 +47,55 @@ def test_every_value_looks_different(group, style):
     for b in drawn[:i]:
       # At least an eighth of a percent of the picture changes thoroughly.
       assert np.mean(np.abs(a.astype(float) - b).max(-1) > 24) > 0.00125
+
+
+def usual_and_other_looks(group):
+  """A picture with a hat, skis and trees for each value of a free group."""
+  base = dataclasses.replace(
+      look.random_look(np.random.default_rng(3)), pattern="dots", time="day")
+  start = {"accent": 1 / 12, "tint": 1 / 8, "tone": 1 / 6, "sun": 1 / 6}
+  count = len(look.FREE[group])
+  values = (
+      [(start[group] + i / count) % 1 for i in range(count)]
+      if group in start else look.FREE[group])
+  for place in scene.PLACES:
+    drawn = Scene(subject="rabbit", wearing="hat", verb="skiing", place=place)
+    yield place, [
+        dataclasses.replace(
+            drawn, look=dataclasses.replace(base, **{group: value}))
+        for value in values]
+
+
+@pytest.mark.parametrize("group", look.FREE)
+def test_every_free_value_looks_different(group):
+  for place, drawn in usual_and_other_looks(group):
+    pictures = [render.render(one, 96).astype(float) for one in drawn]
+    for a, b in itertools.combinations(pictures, 2):
+      assert np.mean(np.abs(a - b).max(-1) > 24) > 0.00125, place
+    assert len({scene.caption(one) for one in drawn}) == 1
+
+
+def test_looks_by_lot_have_every_label_and_are_kept_by_clips():
+  rng = np.random.default_rng(0)
+  drawn = [scene.random_scene(rng, free=True) for _ in range(400)]
+  told = [look.labels(one.look) for one in drawn]
+  for group, values in look.FREE.items():
+    counts = np.bincount([label[group] for label in told])
+    assert len(counts) == len(values)
+    assert counts.min() > 0.7 * len(drawn) / len(values)
+  for one in drawn[:5]:
+    assert scene.from_json(scene.to_json(one)) == one
+    assert {frame.look for frame in video(one, 4)} == {one.look}
+    usual = scene.random_scene(np.random.default_rng(1))
+    assert usual.look == look.USUAL
+
+
+def test_hues_are_told_by_the_nearest_name():
+  told = lambda **hues: look.labels(
+      dataclasses.replace(look.random_look(np.random.default_rng(0)), **hues))
+  for hue, name in ((0.98, "red"), (0.03, "red"), (0.2, "yellow"),
+                    (0.35, "green"), (0.64, "blue"), (0.8, "magenta")):
+    assert look.ACCENTS[told(accent=hue)["accent"]] == name
 
 
 def test_styles_look_different():
@@ -107,14 +156,15 @@ def alone(drawn: Scene, size: int = 256) -> np.ndarray:
   Returns a mask whose middle third is the picture.
   """
   canvas = Image.new("RGB", (3 * size, 3 * size))
-  middle = pen.Pen.whole(ImageDraw.Draw(canvas), size).at(1, 1)
+  middle = pen.Pen.whole(ImageDraw.Draw(canvas), size).at(
+      1.5 - drawn.zoom / 2, 1.5 - drawn.zoom / 2, drawn.zoom)
   subject = subjects.TABLE[drawn.subject]
   pose = poses.POSES[drawn.verb](drawn.phase)
   body = middle.at(drawn.x, drawn.y, drawn.scale, flip=drawn.facing).at(
       0, -pose.lift, subject.height, pose.lean)
-  subject.draw(body, pose, (200, 100, 50))
+  subject.draw(body, pose, (200, 100, 50), drawn.look)
   if drawn.wearing:
-    render.clothes.wear(body, drawn.wearing)
+    render.clothes.wear(body, drawn.wearing, drawn.look)
   return np.asarray(canvas).max(-1) > 0
 
 
@@ -129,6 +179,16 @@ def test_nothing_of_the_character_leaves_the_picture(verb):
         assert mask.any()
         mask[64:128, 64:128] = False
         assert not mask.any(), drawn
+
+
+def test_the_camera_keeps_the_character_in_the_picture():
+  rng = np.random.default_rng(0)
+  for _ in range(40):
+    first = scene.random_scene(rng, free=True)
+    for drawn in video(first, 3):
+      mask = alone(drawn, 64)
+      mask[64:128, 64:128] = False
+      assert not mask.any(), drawn
 
 
 def test_facing_left_mirrors_the_character():
@@ -171,7 +231,7 @@ def test_runner_runs_where_it_looks():
 
 
 def test_a_new_subject_is_a_function_and_a_line(monkeypatch):
-  def ghost(p, pose, colour):
+  def ghost(p, pose, colour, look):
     p.oval(0, -0.5, 0.3, 0.5, colour)
 
   monkeypatch.setitem(

@@ -52,7 +52,7 @@ def train(
   if earlier := start.locate(config.start):
     params = start.merge(
         params, load.load_vae(earlier / "vae").params, "autoencoder",
-        halves=lambda path: path.startswith(("encoder/conv_out", "quant_conv")))
+        halves=is_moments)
   measured = pictures_lib.pixels(pictures.first("test", _MEASURED))
 
   def look(look: stage.Look):
@@ -92,6 +92,11 @@ def init(vae: VAEConfig, seed: int) -> Params:
   params["quant_conv"]["bias"] = bias.at[vae.latent_channels:].set(
       _FIRST_LOGVAR)
   return params
+
+
+def is_moments(path: str) -> bool:
+  """Whether the channels of a parameter are means, then log variances."""
+  return path.startswith(("encoder/conv_out", "quant_conv"))
 
 
 def loss(vae: VAEConfig, kl_weight: float):

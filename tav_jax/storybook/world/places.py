@@ -84,7 +84,7 @@ class View:
       usual: Where the sun is if the look does not say; None for nowhere.
     """
     if self.look.time == "night":
-      for i, x in self.row(7, 0):
+      for i, x in self.row(7, 0.0):
         self.glow.oval(
             x, 0.04 + 0.36 * (i * 3 % 7) / 7, 0.01, 0.01, (255, 255, 236))
     x = self.look.sun
@@ -300,7 +300,7 @@ def moon(v: View) -> None:
   v.glow.oval(x + 0.05, 0.23, 0.04, 0.028, (88, 190, 104))
   v.hills(0.62, 0.03, 1, _FAR, (128, 128, 142))
   if v.look.tint is not None:
-    for x in v.things(0, 3):
+    for x in v.things(0.0, 3):
       {"first": _crystals, "second": _dome, "third": _rocket}[v.look.kind](v, x)
   v.hills(0.69, 0.02, 1, _NEAR, (186, 186, 196))
   for i, x in v.row(4, _NEAR):
