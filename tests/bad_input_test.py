@@ -67,15 +67,15 @@ ROWS = {
     f"{TUNE} --config.video.path=index_last_cut.mp4":
         ["index_last_cut.mp4", "cannot be read", "cut short"],
     f"{TUNE} --config.video.path=index_first_cut.mp4":
-        ["index_first_cut.mp4", "breaks off", "video.frames=8"],
+        ["index_first_cut.mp4", "breaks off", "or frames=8"],
     f"{TUNE} --config.video.path=sound.wav":
         ["video.path=sound.wav", "no video stream"],
     f"{TUNE} --config.video.frames=9":
-        ["good.mp4", "8 frames", "0 to 8", "lower", "video.frames=9"],
+        ["good.mp4", "8 frames", "0 to 8", "lower", "or frames=9"],
     f"{TUNE} --config.video.stride=2":
-        ["good.mp4", "8 frames", "0 to 14", "lower", "video.stride=2"],
+        ["good.mp4", "8 frames", "0 to 14", "lower", " stride=2"],
     f"{TUNE} --config.video.start=100":
-        ["good.mp4", "8 frames", "100 to 107", "lower", "video.start=100"],
+        ["good.mp4", "8 frames", "100 to 107", "lower start=100"],
     f"{TUNE} --config.video.start=-1": ["video.start=-1", "0 or more"],
     f"{TUNE} --config.video.stride=0": ["video.stride=0", "1 or more"],
     f"{TUNE} --config.video.frames=0": ["video.frames=0", "1 or more"],
@@ -289,6 +289,8 @@ ROWS |= {
         ["model.spatial='some'", "own, first, sparse_causal, all"],
     f"{TUNE} --config.model.temporal=none":
         ["model.trainable: 'attn_temp' matches no parameter"],
+    f"tune --workdir=new --config={ROOT}/configs/authors.py:man":
+        ["authors.py", "ValueError: 'man': expected one of man_skiing"],
     f"tune --workdir=new --config={ROOT}/configs/variants.py:vdm":
         ["variants.py", "'vdm': expected one of tune_a_video"],
     # Evaluation.

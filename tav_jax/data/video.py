@@ -63,13 +63,13 @@ def read(
       ("start", start, 0), ("stride", stride, 1), ("frames", frames, 1),
       ("width", width, 1), ("height", height, 1)):
     if value < least:
-      raise InputError(f"video.{name}={value}: expected {least} or more")
+      raise InputError(f"{name}={value}: expected {least} or more")
   if fit not in _FITS:
-    raise InputError(f"video.fit={fit!r}: expected {', '.join(_FITS)}")
+    raise InputError(f"fit={fit!r}: expected {', '.join(_FITS)}")
   path = pathlib.Path(path).expanduser()
   if not path.exists():
     raise InputError(
-        f"video.path={path}: no such file; expected a video such as an mp4, or "
+        f"path={path}: no such file; expected a video such as an mp4, or "
         "a folder of frames")
   last = start + stride * (frames - 1)
   wanted = range(start, last + 1, stride)
@@ -88,14 +88,14 @@ def read(
   if not seen:
     why = getattr(broken, "strerror", None) or broken or "no frames"
     raise InputError(
-        f"video.path={path}: cannot be read as a video ({why}); it may be cut "
+        f"path={path}: cannot be read as a video ({why}); it may be cut "
         "short or of another kind")
   if len(found) < frames:
     why = " before it breaks off" if broken else ""
     raise InputError(
-        f"video.path={path}: it has {seen} frames{why}, but frames {start} to "
-        f"{last} were asked for; lower video.start={start}, "
-        f"video.stride={stride} or video.frames={frames}")
+        f"path={path}: it has {seen} frames{why}, but frames {start} to "
+        f"{last} were asked for; lower start={start}, "
+        f"stride={stride} or frames={frames}")
   return Clip(np.stack(found), (fps or 24.0) / stride)
 
 
@@ -105,14 +105,14 @@ def _images(path: pathlib.Path) -> Iterator[tuple[float, Callable]]:
     files = frame_files(path)
     if not files:
       raise InputError(
-          f"video.path={path}: a folder without frames (.png, .jpg); expected "
+          f"path={path}: a folder without frames (.png, .jpg); expected "
           "a video such as an mp4, or a folder of frames")
     for file in files:
       yield 0.0, functools.partial(_open, file)
     return
   with av.open(str(path)) as container:
     if not container.streams.video:
-      raise InputError(f"video.path={path}: it has no video stream")
+      raise InputError(f"path={path}: it has no video stream")
     fps = float(container.streams.video[0].average_rate or 0)
     for frame in container.decode(video=0):
       yield fps, frame.to_image

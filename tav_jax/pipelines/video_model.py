@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from tav_jax import parallel, pretrained
-from tav_jax.errors import InputError
+from tav_jax.errors import about, InputError
 from tav_jax.models.attention import KERNELS
 from tav_jax.models.layers import Compute
 from tav_jax.models.unet import UNet3D, UNetConfig, VARIANTS
@@ -168,7 +168,8 @@ def load(
   loaded = pretrained.load_pretrained(
       checkpoint, revision=revision or None, variant=variant)
   # Split while all is float32: what trains must not pass through bfloat16.
-  train, frozen = optim.split(loaded.unet_params, trainable)
+  with about("model."):
+    train, frozen = optim.split(loaded.unet_params, trainable)
   log.info(
       "%s: training %.2f M of %.2f M parameters, %s on %s", checkpoint,
       optim.count(train) / 1e6, optim.count(loaded.unet_params) / 1e6,

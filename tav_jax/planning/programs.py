@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from tav_jax import parallel, pretrained
+from tav_jax.errors import about
 from tav_jax.parallel import activations
 from tav_jax.pipelines import editing, video_model
 from tav_jax.pretrained import parts
@@ -69,7 +70,8 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
   settings.check_for_model(config, shapes.vae_config, shapes.schedule)
   parallel.check_frames(mesh, config.video.frames)
   unet = dataclasses.replace(shapes.unet_config, compute=compute)
-  trainable, frozen = optim.split(shapes.unet_params, model.trainable)
+  with about("model."):
+    trainable, frozen = optim.split(shapes.unet_params, model.trainable)
 
   everywhere = NamedSharding(mesh, PartitionSpec())
   array = lambda *shape, at=everywhere, dtype=jnp.float32: (

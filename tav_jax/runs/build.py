@@ -8,6 +8,7 @@ import optax
 
 from tav_jax import parallel
 from tav_jax.data import video
+from tav_jax.errors import about
 from tav_jax.pipelines import video_model
 from tav_jax.runs import settings
 from tav_jax.training import optim, step
@@ -24,7 +25,8 @@ def read(config: ConfigDict) -> video.Clip:
   settings.check(config)
   source = dict(config.video)
   del source["caption"]
-  return video.read(**source)
+  with about("video."):
+    return video.read(**source)
 
 
 def load(config: ConfigDict) -> video_model.VideoModel:
@@ -61,9 +63,10 @@ def optimizer(
   chosen = dict(config.optimizer)
   for name in ("accumulate", "steps_per_dispatch"):
     chosen.pop(name)
-  rate = optim.learning_rate(
-      chosen.pop("schedule"), chosen.pop("learning_rate"),
-      chosen.pop("warmup_steps"), chosen.pop("steps"))
+  with about("optimizer."):
+    rate = optim.learning_rate(
+        chosen.pop("schedule"), chosen.pop("learning_rate"),
+        chosen.pop("warmup_steps"), chosen.pop("steps"))
   return rate, optim.adamw(rate, **chosen)
 
 

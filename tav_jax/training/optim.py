@@ -11,19 +11,19 @@ import jax.numpy as jnp
 import optax
 
 from tav_jax.errors import InputError
-from tav_jax.types import Params
+from tav_jax.types import FlatParams, Params
 
 log = logging.getLogger(__name__)
 
 SCHEDULES = ("constant", "linear", "cosine")
 
 
-def split(params: Params, patterns: Sequence[str]) -> tuple[Params, Params]:
+def split(params: Params, trainable: Sequence[str]) -> tuple[Params, Params]:
   """The trainable and the frozen tree.
 
   Args:
     params: Nested parameters.
-    patterns: Regular expressions on whole path components: `attn1/to_q`
+    trainable: Regular expressions on whole path components: `attn1/to_q`
       matches `.../attn1/to_q/kernel` and not `.../attn1/to_qk/kernel`.
 
   Returns:
@@ -32,31 +32,31 @@ def split(params: Params, patterns: Sequence[str]) -> tuple[Params, Params]:
   Raises:
     InputError: If a pattern matches nothing, or there is none.
   """
-  if not patterns:
+  if not trainable:
     raise InputError(
-        "model.trainable=(): expected one or more path patterns, such as "
+        "trainable=(): expected one or more path patterns, such as "
         "('attn_temp',)")
   flat = traverse_util.flatten_dict(params, sep="/")
-  trainable = {}
-  for pattern in patterns:
+  chosen: FlatParams = {}
+  for pattern in trainable:
     try:
       regex = re.compile(rf"(^|/)({pattern})(/|$)")
     except re.error as error:
       raise InputError(
-          f"model.trainable: {pattern!r} is no regular expression ({error}); "
+          f"trainable: {pattern!r} is no regular expression ({error}); "
           "expected a path pattern such as 'attn1/to_q'") from error
     matches = {path: flat[path] for path in flat if regex.search(path)}
     if not matches:
       raise InputError(
-          f"model.trainable: {pattern!r} matches no parameter; expected part "
+          f"trainable: {pattern!r} matches no parameter; expected part "
           f"of a path such as {next(iter(flat))}")
     log.info(
         "training %s: %d arrays, %.2f M parameters", pattern, len(matches),
         count(matches) / 1e6)
-    trainable |= matches
-  frozen = {path: x for path, x in flat.items() if path not in trainable}
+    chosen |= matches
+  frozen = {path: x for path, x in flat.items() if path not in chosen}
   nest = lambda tree: traverse_util.unflatten_dict(tree, sep="/")
-  return nest(trainable), nest(frozen)
+  return nest(chosen), nest(frozen)
 
 
 def merge(trainable: Params, frozen: Params) -> Params:
@@ -72,7 +72,7 @@ def learning_rate(
   """Linear warm-up to `peak`, then constant, or to 0 at `steps`."""
   if schedule not in SCHEDULES:
     raise InputError(
-        f"optimizer.schedule={schedule!r}: expected {', '.join(SCHEDULES)}")
+        f"schedule={schedule!r}: expected {', '.join(SCHEDULES)}")
   rest = max(1, steps - warmup_steps)
   after = {
       "constant": optax.constant_schedule(peak),

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 from tav_jax.data import jsonl, video
 from tav_jax.data.datasets import builder
-from tav_jax.errors import InputError
+from tav_jax.errors import about, InputError
 
 _CLIPS = {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
 _EXAMPLE = '{"file_name": "cat.png", "text": "a cat on the grass"}'
@@ -133,10 +133,8 @@ def _picture(size: int, row: _Row) -> dict:
 
 
 def _clip(size: int, frames: int, stride: int, row: _Row) -> dict:
-  try:
+  with about(f"{row.where}: "):
     clip = video.read(
         row.file, start=0, stride=stride, frames=frames, width=size,
         height=size, fit="crop")
-  except InputError as error:
-    raise InputError(f"{row.where}: {error}") from error
   return {"video": clip.frames, "caption": row.caption}
