@@ -6,15 +6,17 @@ r"""Tune-A-Video, its ablations and its neighbours: one network, other fields.
 Each is the default config but for what is said here.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from configs import default
 
-_UNTUNED_IMAGE_MODEL = {
+_UNTUNED_IMAGE_MODEL: dict[str, dict[str, Any]] = {
     "model": {"temporal": "none", "trainable": ("attn1/to_q",)},
     "optimizer": {"steps": 0}}
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     # The method (arXiv 2212.11565).
     "tune_a_video": {},
     # Its ablations: self-attention sees its own frame, as in the image model;

@@ -56,7 +56,7 @@ def test_defaults_are_each_schedulers_own(name):
     ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"),
     ({"no_such_key": 3}, "no_such_key=3"),
     ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "_class_name="),
-    ({"_class_name": None}, "_class_name=None")])
+    ({"_class_name": None}, "_class_name='None'")])
 def test_settings_of_a_scheduler_that_are_not_honoured(changes, says):
   config = {"_class_name": "DDIMScheduler", "clip_sample": False}
   schedulers.read_schedule(config | {"clip_sample_range": 3.0}, "x.json")

@@ -20,6 +20,7 @@ import functools
 import jax
 from jaxtyping import Float, UInt8
 import numpy as np
+from PIL import Image
 import transformers
 
 from tav_jax.models.clip import CLIP
@@ -100,4 +101,4 @@ def _processor(numbers: Preprocessing) -> transformers.CLIPImageProcessor:
       size={"shortest_edge": numbers.resize},
       crop_size={"height": numbers.crop, "width": numbers.crop},
       image_mean=list(numbers.mean), image_std=list(numbers.std),
-      resample=numbers.resample)
+      resample=Image.Resampling(numbers.resample))

@@ -68,7 +68,7 @@ def read_schedule(values: Mapping[str, Any], source: str) -> Schedule:
     InputError: If it asks for something that DDIM here does not do.
   """
   read = Reader(values, source)
-  name = values.get("_class_name")
+  name = str(values.get("_class_name"))
   known = ", ".join(DEFAULTS)
   read.check(f"_class_name={name!r}", name in DEFAULTS, f"one of {known}")
   default = DEFAULTS[name]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 import dataclasses
 import os
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flax import linen as nn
 import jax
@@ -59,7 +59,8 @@ def unet_config(
   """Of `unet/`, inflated; raises as `load_unet`."""
   config = configs.read_unet(
       files.read_config(directory), f"{directory}/config.json")
-  return dataclasses.replace(config, **(variant or {}))
+  changes: dict[str, Any] = dict(variant or {})
+  return dataclasses.replace(config, **changes)
 
 
 def vae_config(directory: pathlib.Path) -> VAEConfig:

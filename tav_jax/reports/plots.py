@@ -30,12 +30,11 @@ def means(rows: Sequence[Mapping[str, str | Mean]]) -> str:
   for ax, score in zip(axes, scores, strict=False):
     for place, row in zip(places, rows, strict=True):
       mean = row[score]
-      if mean.mean is None:
+      if not isinstance(mean, Mean) or mean.mean is None:
         continue
-      ends = None if mean.low is None else [
-          [mean.mean - mean.low], [mean.high - mean.mean]]
+      half = None if mean.high is None else mean.high - mean.mean
       ax.errorbar(
-          mean.mean, place, xerr=ends, fmt="o", markersize=4, capsize=2,
+          mean.mean, place, xerr=half, fmt="o", markersize=4, capsize=2,
           color=f"C{place % 10}")
     ax.set_title(score, fontsize=9)
     ax.tick_params(labelsize=8)

@@ -26,10 +26,10 @@ def still(videos: Sequence[Labelled], columns: int = 8) -> Image.Image:
       _GAP + across * (width + _GAP),
       _GAP + len(cells) * (_LINE + height + _GAP)), _PAPER)
   draw = ImageDraw.Draw(sheet)
-  for row, (label, frames) in enumerate(cells):
+  for row, (label, shown) in enumerate(cells):
     top = _GAP + row * (_LINE + height + _GAP)
     draw.text((_GAP, top), label, _INK, ImageFont.load_default(_FONT))
-    for column, frame in enumerate(frames):
+    for column, frame in enumerate(shown):
       sheet.paste(
           _enlarge(frame, zoom),
           (_GAP + column * (width + _GAP), top + _LINE))

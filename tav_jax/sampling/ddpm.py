@@ -53,8 +53,8 @@ def sample(
   Raises:
     ValueError: If there are not that many timesteps.
   """
-  _, *steps = ddim.sampling_steps(schedule, num_steps)
-  return follow(denoise, schedule, latents, *steps, key)
+  _, source, target = ddim.sampling_steps(schedule, num_steps)
+  return follow(denoise, schedule, latents, source, target, key)
 
 
 def follow(

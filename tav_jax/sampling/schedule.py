@@ -112,6 +112,7 @@ class Schedule:
       raise ValueError(
           f"num_steps={num_steps}: expected 1 to {train}, the timesteps this "
           "model was trained with")
+    steps: np.ndarray
     if self.spacing == "leading":
       steps = np.arange(num_steps)[::-1] * (train // num_steps)
       steps = steps + min(self.steps_offset, train - 1 - steps[0])

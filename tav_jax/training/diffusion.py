@@ -21,6 +21,9 @@ encoder then trains with the network, and empty captions make guidance possible
 (arXiv 2207.12598, Alg. 1).
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,7 +58,7 @@ def loss(
   Parameters are `{"unet": ..., "text": ...}`; a batch has `mean` and `std` of
   the latents, `b h w c` (or pixels, with std 0), and `tokens` `b l`.
   """
-  network = UNet3D(unet)
+  apply: Callable[..., Any] = UNet3D(unet).apply
   weights = min_snr_weights(schedule, gamma)
 
   def loss(params, frozen, batch, key):
@@ -70,7 +73,7 @@ def loss(
         {"params": params["text"]}, batch["tokens"])
     noisy = schedule.add_noise(x0, noise, timesteps)
     # A picture is a video of one frame.
-    prediction = network.apply(
+    prediction = apply(
         {"params": params["unet"]}, noisy[:, None], timesteps, embeds)[:, 0]
     target = schedule.target(x0, noise, timesteps)
     error = jnp.mean((prediction - target) ** 2, axis=(1, 2, 3))

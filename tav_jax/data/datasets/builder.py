@@ -19,6 +19,7 @@ import shutil
 import tempfile
 import threading
 import time
+from typing import Any
 
 import tensorflow_datasets as tfds
 import tqdm
@@ -48,7 +49,8 @@ class Builder(tfds.core.ShardBasedBuilder):
   record_bytes: int
 
   def __init__(self, *, data_dir: str | os.PathLike, config: str):
-    self._map, self._made = map, lambda: None  # While it is written.
+    self._map: Callable = map  # While it is written.
+    self._made: Callable[[], Any] = lambda: None
     with _quiet():
       super().__init__(
           data_dir=pathlib.Path(data_dir).expanduser(),
@@ -85,7 +87,7 @@ class Builder(tfds.core.ShardBasedBuilder):
       yield number, record
 
 
-class Records(Sequence):
+class Records:
   """A split: `records[i]` is a dict of arrays (read-only) and strings."""
 
   def __init__(self, source: Sequence):
@@ -143,7 +145,8 @@ def _write(builder: Builder, processes: int | None) -> None:
   count = sum(builder.counts.values())
   if processes is None:
     processes = min(
-        _PROCESSES, os.cpu_count(), count * builder.record_bytes // _WORTH)
+        _PROCESSES, os.cpu_count() or 1,
+        count * builder.record_bytes // _WORTH)
   log.info("%s: writing %d records", builder.data_dir, count)
   begin = time.monotonic()
   with (
@@ -179,8 +182,11 @@ def _parallel(processes: int, chunk: int) -> Iterator[Callable]:
 
 def _end_with_parent() -> None:
   """Ends this process when its parent does, even if that was killed."""
+  parent = multiprocessing.parent_process()
+  assert parent is not None  # This is a worker.
+
   def wait():
-    multiprocessing.parent_process().join()
+    parent.join()
     os._exit(1)
   threading.Thread(target=wait, daemon=True).start()
 

@@ -122,8 +122,8 @@ def _fingerprint(rows: list[_Row]) -> str:
 
 def _picture(size: int, row: _Row) -> dict:
   try:
-    with Image.open(row.file) as image:
-      image = ImageOps.exif_transpose(image).convert("RGB")
+    with Image.open(row.file) as file:
+      image = ImageOps.exif_transpose(file).convert("RGB")
   except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
     raise InputError(
         f"{row.where}: {row.file}: cannot be read as a picture ({e}); it may "
