@@ -1,7 +1,8 @@
-"""What an entry point sets up before JAX starts."""
+"""What an entry point sets up before JAX starts; and the pages about it."""
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import types
@@ -9,7 +10,14 @@ import types
 from conftest import ROOT
 import pytest
 
+from configs import default
 from tav_jax import cli
+from tav_jax.runs.workdir import flatten
+
+PAGES = [
+    *ROOT.glob("*.md"), *ROOT.glob("docs/*.md"),
+    ROOT / "tav_jax/storybook/MODEL_CARD.md"]
+MODULE = re.compile(r"python -m ((?:tav_jax|bench)[\w.]*\w)")
 
 START = """
 import os
@@ -105,3 +113,53 @@ def test_every_benchmark_starts():
   for process in started:
     said = process.communicate()[0]
     assert "Traceback" not in said or "No module named 'torch'" in said, said
+
+
+def anchors(page) -> set[str]:
+  """The anchors that GitHub gives a page's headings."""
+  headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+  return {
+      re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+      for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+  for link in re.findall(r"\]\(\s*([^)\s]+)\s*\)", page.read_text()):
+    if not link.startswith("https://"):
+      path, _, anchor = link.partition("#")
+      there = page.parent / path if path else page
+      assert there.exists(), link
+      assert not anchor or anchor in anchors(there), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_modules_that_a_page_names_exist(page):
+  text = page.read_text()
+  files = r"(?<![\w/])[\w-]+(?:/[\w-]+)*\.(?:py|sh|txt|yaml)\b"
+  for name in re.findall(files, text):
+    assert any(
+        (folder / name).is_file() for folder in (ROOT, ROOT / "tav_jax")), name
+  for name in MODULE.findall(text):
+    assert importlib.util.find_spec(name), name
+
+
+def test_modules_that_docstrings_say_to_run_exist():
+  for folder in ("bench", "configs", "launch", "tav_jax"):
+    for path in (ROOT / folder).rglob("*.py"):
+      for name in MODULE.findall(path.read_text()):
+        assert importlib.util.find_spec(name), f"{path}: {name}"
+
+
+def test_readme_is_short():
+  assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_page_of_config_keys_has_them_all():
+  page = (ROOT / "docs/configuration.md").read_text()
+  rows = page.partition("## All keys")[2].partition("\n## ")[0]
+  told = [
+      key for row in re.findall(r"^\| (`.+?) \|", rows, re.MULTILINE)
+      for key in re.findall(r"`([\w.]+)`", row)]
+  keys = [key for key, _ in flatten(default.get_config().to_dict())]
+  assert sorted(told) == sorted(keys)
