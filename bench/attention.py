@@ -16,8 +16,10 @@ import jax
 import jax.numpy as jnp
 import tqdm
 
-from tav_jax import cli, parallel
+from tav_jax import cli
 from tav_jax.models import attention
+from tav_jax.parallel import placement
+from tav_jax.parallel.mesh import make_mesh
 from tav_jax.planning import chips, costs, programs
 from tav_jax.reports import table
 
@@ -30,7 +32,7 @@ def main(argv):
   del argv
   cli.set_up()
   devices, chip = chips.devices("v5e:1x1")
-  mesh = parallel.mesh(devices)
+  mesh = make_mesh(devices)
   cases = [(*level, kernel) for level in _LEVELS
            for kernel in ("blockwise", "flash")]
   rows = []
@@ -38,7 +40,7 @@ def main(argv):
     query, keys = (
         jax.ShapeDtypeStruct(
             (1, _HEADS, frames, positions, width), jnp.bfloat16,
-            sharding=parallel.video_spec(mesh, (1,) * 5)) for frames in (1, 2))
+            sharding=placement.video_spec(mesh, (1,) * 5)) for frames in (1, 2))
     found = costs.of(programs.Program(
         kernel, jax.jit(_gradients(kernel)), (query, keys, keys, query),
         1).lower(mesh, "tpu"), "tpu")

@@ -11,7 +11,8 @@ frames. Needs no TPU, but its compiler (`requirements-tpu.txt`).
 from absl import app, flags
 
 from configs import default
-from tav_jax import cli, parallel
+from tav_jax import cli
+from tav_jax.parallel.mesh import make_mesh
 from tav_jax.planning import chips, planner, programs
 from tav_jax.reports import table
 
@@ -32,7 +33,7 @@ def main(argv):
     config = default.get_config()
     config.model.checkpoint = _CHECKPOINT.value
     config.video.frames = frames
-    mesh = parallel.mesh(devices, **config.mesh)
+    mesh = make_mesh(devices, **config.mesh)
     tuning, *_ = programs.of_run(config, mesh, platform)
     cost = planner.cost(tuning, mesh, platform)
     least = least or (frames, cost)

@@ -13,7 +13,8 @@ from absl import app, flags
 from ml_collections import ConfigDict
 
 from configs import default
-from tav_jax import cli, parallel
+from tav_jax import cli
+from tav_jax.parallel.mesh import make_mesh
 from tav_jax.planning import chips, planner, programs
 from tav_jax.reports import table
 
@@ -43,7 +44,7 @@ def main(argv):
   rows = []
   for changed in SETTINGS:
     config = _config(changed)
-    mesh = parallel.mesh(devices, **config.mesh)
+    mesh = make_mesh(devices, **config.mesh)
     row = {"setting": ", ".join(
         f"model.{k}={v}" for k, v in changed.items()) or "defaults"}
     for program in programs.of_run(config, mesh, platform):

@@ -20,8 +20,8 @@ import jax
 from ml_collections import config_dict, config_flags
 import tqdm
 
-from tav_jax import parallel
 from tav_jax.errors import InputError
+from tav_jax.parallel import processes
 from tav_jax.runs.workdir import flatten, read_config
 
 _WORKDIR = flags.DEFINE_string(
@@ -185,8 +185,8 @@ def _set_up_cpu() -> None:
 def _guard(main: Callable, config: config_dict.ConfigDict) -> None:
   set_up()
   if _MULTI_HOST.value:
-    parallel.join()
-    if not parallel.is_first():
+    processes.join()
+    if not processes.is_first():
       _be_quiet()
   try:
     main(config, pathlib.Path(_WORKDIR.value).expanduser())

@@ -12,7 +12,8 @@ import pathlib
 import jax
 from ml_collections import ConfigDict
 
-from tav_jax import cli, parallel
+from tav_jax import cli
+from tav_jax.parallel import placement
 from tav_jax.runs import build, rendering
 from tav_jax.runs import workdir as workdirs
 from tav_jax.runs.clock import Clock
@@ -36,9 +37,9 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
     checkpoints.close()
     latents = build.encode(model, config, clip)
     # One video fills all lanes of the mesh.
-    trainable = parallel.stack(
+    trainable = placement.stack(
         [state.trainable] * model.mesh.shape["video"],
-        parallel.param_specs(model.mesh, state.trainable))
+        placement.param_specs(model.mesh, state.trainable))
   log.info("parameters of step %d", state.step)
   order = rendering.Order(clip, latents.mean, config.sampling)
   with clock("sampling"), jax.set_mesh(model.mesh):

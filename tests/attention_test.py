@@ -21,7 +21,20 @@ SEEN = {
     "first": [[1, 0, 0], [1, 0, 0], [1, 0, 0]],
     "sparse_causal": [[2, 0, 0], [2, 0, 0], [1, 1, 0]],
     "all": [[1, 1, 1], [1, 1, 1], [1, 1, 1]],
+    # Rows that a fork might add.
+    "previous": [[1, 0, 0], [1, 0, 0], [0, 1, 0]],
+    "first_counts_twice": [[3, 0, 0], [3, 0, 0], [2, 1, 0]],
 }
+ROWS = {
+    "previous": lambda f: [(max(i - 1, 0),) for i in range(f)],
+    "first_counts_twice": lambda f: [(0, 0, max(i - 1, 0)) for i in range(f)],
+}
+
+
+@pytest.fixture(autouse=True)
+def more_rows(monkeypatch):
+  for name, row in ROWS.items():
+    monkeypatch.setitem(attention.VISIBLE, name, row)
 
 
 def under_literal_mask(q, k, v, seen):
@@ -40,7 +53,7 @@ def spatial(q, k, v, visible="sparse_causal", **how):
   return attention.attend(q, k, v, visible, **how)
 
 
-@pytest.mark.parametrize("visible", attention.VISIBLE)
+@pytest.mark.parametrize("visible", SEEN)
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_equals_full_attention_under_frame_mask(frames, visible):
   q, k, v = (random(i, 2, 3, frames, 7, 4) for i in range(3))
@@ -55,7 +68,7 @@ OTHERS = {
     "cudnn": functools.partial(attention._cudnn, implementation="xla")}
 
 
-@pytest.mark.parametrize("visible", attention.VISIBLE)
+@pytest.mark.parametrize("visible", SEEN)
 @pytest.mark.parametrize("kernel", OTHERS)
 def test_kernels_equal_the_plain_one(kernel, visible, monkeypatch):
   """Forward and gradient."""
@@ -68,6 +81,17 @@ def test_kernels_equal_the_plain_one(kernel, visible, monkeypatch):
   np.testing.assert_allclose(found, expected, atol=2e-6)
   for a, b in zip(other_back(upstream), back(upstream), strict=True):
     np.testing.assert_allclose(a, b, atol=5e-6)
+
+
+@pytest.mark.parametrize("row", [
+    lambda f: [(0,)] * (f - 1), lambda f: [(0,), *[(0, 1)] * (f - 1)],
+    lambda f: [()] * f, lambda f: [(i + 1,) for i in range(f)],
+    lambda f: [(i - 1,) for i in range(f)]])
+def test_a_row_that_is_none_is_refused(row, monkeypatch):
+  monkeypatch.setitem(attention.VISIBLE, "mine", row)
+  x = random(0, 1, 1, 3, 2, 4)
+  with pytest.raises(ValueError, match=r"mine.*is \[.*from 0 to 2"):
+    spatial(x, x, x, "mine")
 
 
 @pytest.mark.parametrize("queries,keys", [(256, 256), (300, 200), (150, 77)])

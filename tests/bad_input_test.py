@@ -275,8 +275,8 @@ ROWS |= {
     f"{TUNE} --config.model.attention=fast":
         ["model.attention='fast'", "auto, blockwise, flash, cudnn"],
     f"{TUNE} --config.mesh.frame=3":
-        ["mesh.frame=3", "product is 1, the number of devices"],
-    f"{TUNE} --config.mesh.frame=0": ["mesh.frame=0", "product is 1"],
+        ["mesh.video=1, frame=3", "product is 1, the number of devices"],
+    f"{TUNE} --config.mesh.frame=0": ["frame=0", "product is 1"],
     "tune_many --config=config.py --workdir=new --videos=none.csv":
         ["--videos=none.csv", "a .csv or .jsonl file that is there"],
     "plan --config=config.py --topology=v9:2x2":

@@ -389,10 +389,12 @@ CHIPS = math.prod(map(int, TOPOLOGY.split("x")))
 # What an entry point makes of its flags, as the only one of several processes.
 READ = """
 import json
-from tav_jax import cli, parallel
+from tav_jax import cli
+from tav_jax.parallel import placement
+from tav_jax.parallel.mesh import make_mesh
 
 def main(config, workdir):
-  parallel.check_frames(parallel.mesh(**config.mesh), config.video.frames)
+  placement.check_frames(make_mesh(**config.mesh), config.video.frames)
   print(json.dumps([
       str(workdir), cli._MULTI_HOST.value, config.video.path,
       config.video.caption, config.sampling.prompts]))

@@ -19,31 +19,49 @@ import functools, sys
 sys.path.insert(0, "tests")
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
-from tav_jax import parallel
-from tav_jax.models import attention, layout
+from tav_jax.parallel import placement
+from tav_jax.parallel.mesh import AXES, make_mesh
+from tav_jax.models import attention
 
 random = lambda seed, *shape: jax.random.normal(jax.random.key(seed), shape)
-alone = parallel.mesh(jax.devices()[:1])
+alone = make_mesh(jax.devices()[:1])
 assert jax.device_count() == 8
 """
 
 ATTENTION = COMMON + """
+attention.VISIBLE.update({  # As a fork would: which frames, and no more.
+    "previous": lambda f: [(max(i - 1, 0),) for i in range(f)],
+    "first_counts_twice": lambda f: [(0, 0, max(i - 1, 0)) for i in range(f)],
+    "window": lambda f: [
+        tuple(np.clip([i - 2, i, i + 1], 0, f - 1)) for i in range(f)],
+    "reversed": lambda f: [(f - 1 - i, 5) for i in range(f)]})
+attention.KERNELS["flash"] = functools.partial(attention._flash, interpret=True)
+attention.KERNELS["cudnn"] = functools.partial(
+    attention._cudnn, implementation="xla")
 q, k, v, upstream = (random(i, 2, 3, 8, 5, 4) for i in range(4))
 text = random(4, 2, 3, 1, 6, 4)
+
+def run(visible, kernel, q, k, v, upstream):
+  keys = (text, 2 * text) if visible == "text" else (k, v)
+  kind = "first" if visible == "text" else visible
+  out, pull = jax.vjp(
+      lambda q, k, v: attention.attend(q, k, v, kind, kernel), q, *keys)
+  return out, pull(upstream)
+
+jitted = jax.jit(run, static_argnums=(0, 1))
 for visible in (*attention.VISIBLE, "text"):
-  def run(q, k, v, upstream):
-    keys = (text, 2 * text) if visible == "text" else (k, v)
-    kind = "first" if visible == "text" else visible
-    out, pull = jax.vjp(
-        lambda q, k, v: attention.attend(q, k, v, kind), q, *keys)
-    return out, pull(upstream)
-  expected = jax.jit(run)(q, k, v, upstream)
-  for sizes in ((1, 8, 1), (2, 2, 2), (1, 1, 8)):
-    mesh = parallel.mesh(**dict(zip(parallel.AXES, sizes)))
-    with jax.set_mesh(mesh):
-      found = jax.jit(run)(q, k, v, upstream)
+  cases = [("blockwise", (1, 8, 1))]
+  if visible in ("sparse_causal", "text"):
+    cases += [("blockwise", (8, 1, 1)), ("blockwise", (1, 1, 8))]
+  if visible in ("previous", "first_counts_twice", "text"):
+    cases += [("flash", (2, 2, 2)), ("cudnn", (2, 2, 2))]
+  expected = jitted(visible, "blockwise", q, k, v, upstream)
+  for kernel, sizes in cases:
+    with jax.set_mesh(make_mesh(**dict(zip(AXES, sizes)))):
+      found = jitted(visible, kernel, q, k, v, upstream)
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6),
+        lambda a, b: np.testing.assert_allclose(
+            a, b, atol=5e-6, err_msg=f"{visible} {kernel} {sizes}"),
         found, expected)
 """
 
@@ -73,20 +91,20 @@ states = [
     jax.device_get(step.init(trainable, optimizer, seed)) for seed in (0, 1)]
 
 def run(mesh):
-  where = parallel.param_specs(mesh, states[0])
-  place = lambda x: parallel.stack(
-      list(x), parallel.video_spec(mesh, x[0].shape))
+  where = placement.param_specs(mesh, states[0])
+  place = lambda x: placement.stack(
+      list(x), placement.video_spec(mesh, x[0].shape))
   batch = step.Latents(place(latents), place(0.1 * latents), place(text))
-  weights = parallel.put(frozen, parallel.param_specs(mesh, frozen))
+  weights = jax.device_put(frozen, placement.param_specs(mesh, frozen))
   with jax.set_mesh(mesh):
-    state, metrics = take(parallel.stack(states, where), weights, batch, 2)
-  second = parallel.pick(state, 1, where)
+    state, metrics = take(placement.stack(states, where), weights, batch, 2)
+  second = placement.pick(state, 1, where)
   split = [x.sharding.spec for x in jax.tree.leaves((weights, second))]
   return jax.device_get((state, metrics, second)), split
 
 expected, split = run(alone)
 assert not any("model" in spec for spec in split)
-found, split = run(parallel.mesh(video=2, frame=2, model=2))
+found, split = run(make_mesh(video=2, frame=2, model=2))
 assert any("model" in spec for spec in split)
 jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6),

@@ -13,9 +13,10 @@ import pytest
 
 from bench import random_checkpoint
 from configs import storybook
-from tav_jax import parallel
 from tav_jax.errors import InputError
 from tav_jax.models import flash
+from tav_jax.parallel import placement
+from tav_jax.parallel.mesh import AXES, make_mesh
 from tav_jax.planning import chips, costs, planner, programs
 
 HLO = """
@@ -88,7 +89,7 @@ def test_unknown_topologies(topology):
 ])
 def test_a_mesh_is_suggested(sizes, share, arguments, told):
   assert told in planner.suggest(
-      24, dict(zip(parallel.AXES, sizes, strict=True)), share, arguments)
+      24, dict(zip(AXES, sizes, strict=True)), share, arguments)
 
 
 _DOUBLE = programs.Program(
@@ -98,7 +99,7 @@ _DOUBLE = programs.Program(
 
 def test_a_plan_is_kept_for_the_same_flags_alone(tmp_path, monkeypatch):
   monkeypatch.setattr(planner, "_KEPT", tmp_path)
-  mesh = parallel.mesh(jax.devices()[:1])
+  mesh = make_mesh(jax.devices()[:1])
   for flags, kept in (("", 1), ("", 1), ("--xla_dump_to=", 2)):
     monkeypatch.setenv("XLA_FLAGS", flags)
     planner.cost(_DOUBLE, mesh, "cpu")
@@ -158,7 +159,7 @@ def test_what_does_not_fit_is_kept_too(tmp_path, monkeypatch):
   for of in (fails, compiled):
     monkeypatch.setattr(costs, "of", of)
     with pytest.raises(planner.DoesNotFit, match=said):
-      planner.cost(_DOUBLE, parallel.mesh(jax.devices()[:1]), "cpu")
+      planner.cost(_DOUBLE, make_mesh(jax.devices()[:1]), "cpu")
 
 
 @pytest.mark.slow
@@ -185,8 +186,8 @@ needs_tpu_compiler = pytest.mark.skipif(
 def test_the_kernel_compiles_for_a_tpu():
   """Forward and gradient, of the widths and sizes of Stable Diffusion 1."""
   devices, chip = chips.devices("v5e:1x1")
-  mesh = parallel.mesh(devices)
-  where = parallel.video_spec(mesh, (8, 3, 1))
+  mesh = make_mesh(devices)
+  where = placement.video_spec(mesh, (8, 3, 1))
   pairs = [(0, 0), (1, 0), (2, 0), (2, 1)]
   for positions, width in ((4096, 40), (3600, 40), (256, 160), (64, 160)):
     x = jax.ShapeDtypeStruct(
@@ -207,16 +208,18 @@ def test_the_kernel_compiles_for_a_tpu():
 
 
 REMAT = """
-from tav_jax import cli, parallel
+from tav_jax import cli
+from tav_jax.parallel import placement
+from tav_jax.parallel.mesh import make_mesh
 cli.set_up()
 import jax, jax.numpy as jnp
 from tav_jax.planning import chips, costs, programs
 devices, _ = chips.devices("v5e:2x2")
-mesh = parallel.mesh(devices)
+mesh = make_mesh(devices)
 layer = jax.checkpoint(lambda x: jnp.sin(jnp.sin(x @ x)))
 step = jax.jit(jax.grad(lambda x: jnp.sum(layer(x) ** 2)))
 x = jax.ShapeDtypeStruct(
-    (128, 128), jnp.float32, sharding=parallel.video_spec(mesh, (1, 1)))
+    (128, 128), jnp.float32, sharding=placement.video_spec(mesh, (1, 1)))
 print(costs.of(programs.Program("", step, (x,), 1).lower(mesh, "tpu"), "tpu"))
 """
 

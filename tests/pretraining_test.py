@@ -595,7 +595,8 @@ import jax, numpy as np
 from ml_collections import ConfigDict
 from pretraining_test import batch_of_latents, diffusion_loss, TEXT, UNET
 from pretraining_test import perturbed, diffusion, CLIPTextModel
-from tav_jax import parallel
+from tav_jax.parallel import placement
+from tav_jax.parallel.mesh import make_mesh
 from tav_jax.errors import InputError
 from tav_jax.pretraining import stage
 from tav_jax.sampling.schedule import Schedule
@@ -608,12 +609,12 @@ optimizer = optim.averaged(optim.adamw(1e-3, eps=1e-3), 0.9)
 loss = diffusion_loss.loss(UNET, TEXT, Schedule(num_train_steps=50), 5.0)
 take = jax.jit(step.make_step(loss, optimizer))
 alone = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("video",))
-assert parallel.mesh().size == 8
+assert make_mesh().size == 8
 ends = []
-for mesh in (alone, parallel.mesh()):
-  state = parallel.replicate(mesh, step.init(params, optimizer, 0))
+for mesh in (alone, make_mesh()):
+  state = placement.replicate(mesh, step.init(params, optimizer, 0))
   for _ in range(2):
-    batch = parallel.split_batch(mesh, batch_of_latents(16))
+    batch = placement.split_batch(mesh, batch_of_latents(16))
     assert len(batch["mean"].addressable_shards) == mesh.size
     state, metrics = take(state, {}, batch)
   assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(state))

@@ -13,8 +13,10 @@ import numpy as np
 import optax
 
 from bench.peer.case import Case, STEPS, temporal_weight
-from tav_jax import cli, parallel, pretrained
+from tav_jax import cli, pretrained
 from tav_jax.models.unet import UNetConfig
+from tav_jax.parallel import placement
+from tav_jax.parallel.mesh import make_mesh
 from tav_jax.pipelines import editing, video_model
 from tav_jax.pretrained import load, names, shapes
 from tav_jax.runs import build
@@ -31,7 +33,7 @@ def _on_mesh(program):
 
   @functools.wraps(program)
   def begin(case: Case, *args):
-    mesh = parallel.mesh(**case.config().mesh)
+    mesh = make_mesh(**case.config().mesh)
     with jax.set_mesh(mesh):
       run, result = program(case, mesh, *args)
 
@@ -68,7 +70,7 @@ def network(case: Case, mesh: Mesh) -> Network:
   return Network(
       dataclasses.replace(unet, compute=how.compute),
       _lane(mesh, names.read_torch_names(torch)),
-      parallel.move(frozen, parallel.param_specs(mesh, frozen), how.frozen),
+      placement.move(frozen, placement.param_specs(mesh, frozen), how.frozen),
       shapes.load_schedule(case.root / "scheduler"))
 
 
@@ -82,7 +84,7 @@ def _how(case: Case) -> video_model.How:
 
 def _lane(mesh: Mesh, tree):
   """Arrays of one video, along a first axis."""
-  return parallel.stack([tree], parallel.param_specs(mesh, tree))
+  return placement.stack([tree], placement.param_specs(mesh, tree))
 
 
 def tuning(case: Case):
@@ -205,7 +207,7 @@ def _autoencoder(case: Case, mesh: Mesh):
   vae = load.load_vae(case.root / "vae")
   return dataclasses.replace(
       vae, frames_at_a_time=_how(case).vae_frames,
-      params=parallel.replicate(mesh, vae.params))
+      params=placement.replicate(mesh, vae.params))
 
 
 def job(case: Case):

@@ -16,11 +16,13 @@ Arrays are `b n f q d`, heads before positions: every contraction is then a
 plain batched matrix product (4x faster on CPU than with heads third).
 
 On a mesh (parallel/activations.py) every device has some of the frames and
-fetches those that its own see: the first from whoever has it, the previous from
-its neighbour.
+fetches those that its own see (parallel/exchange.py): the first from whoever
+has it, the previous from its neighbour.
 """
 
+import collections
 from collections.abc import Callable, Sequence
+import math
 
 from einops import rearrange
 import jax
@@ -28,7 +30,8 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from tav_jax.models import blockwise, flash
-from tav_jax.parallel import activations
+from tav_jax.parallel import activations, exchange
+from tav_jax.parallel.mesh import FRAMES
 from tav_jax.types import Array
 
 Query = Float[Array, "b n f q d"]
@@ -36,8 +39,8 @@ Keys = Float[Array, "b n g k d"]
 """Keys or values of frames g, which need not be those of the queries."""
 
 Sees = Sequence[Sequence[int]]
-"""The key frames that each query frame sees, as many each. All that a frame
-sees may be there twice, as in [z_1, z_1], which changes nothing."""
+"""The key frames that each query frame sees, as many each. A frame that is
+listed twice beside others counts twice; [z_1, z_1] is the same as [z_1]."""
 
 VISIBLE: dict[str, Callable[[int], Sees]] = {
     "own": lambda frames: [(i,) for i in range(frames)],
@@ -49,7 +52,8 @@ VISIBLE: dict[str, Callable[[int], Sees]] = {
 """What each of some frames sees in spatial attention.
 
 Itself, as in an image model; the first frame; the first and the previous, Eq.
-(1); all of them.
+(1); all of them. A new row is all that another attention needs: how a device
+fetches the frames is derived from it (parallel/exchange.py).
 """
 
 
@@ -72,19 +76,19 @@ def attend(
   Returns:
     The attended values, `b n f q d`.
   """
-  frames, compute = query.shape[2], KERNELS[kernel]
+  compute = KERNELS[kernel]
+  sees = frames_seen(visible, query.shape[2], key.shape[2])
   if activations.mesh() is None:
-    return compute(query, key, value, VISIBLE[visible](frames), block)
+    return compute(query, key, value, sees, block)
   here = activations.spec(query.shape, frames=2)
-  there = activations.spec(key.shape, frames=2)
+  split = here[2] is not None  # Else every device does all frames.
+  there = activations.spec(key.shape, frames=2) if split else here
+  slots, mine = exchange.divide(
+      sees, activations.shards(FRAMES) if split else 1)
 
   def on_each_device(query, key, value):
-    if not there[2]:
-      sees = VISIBLE[visible](query.shape[2])  # Its own are fewer, of a text.
-      return compute(query, key, value, sees, block)
-    key, sees = _fetch(key, visible)
-    value, _ = _fetch(value, visible)
-    return compute(query, key, value, sees, block)
+    fetch = lambda x: exchange.fetch(x, slots, split=there[2] is not None)
+    return compute(query, fetch(key), fetch(value), mine, block)
 
   # What a kernel does cannot be split by the compiler.
   return jax.shard_map(
@@ -92,25 +96,21 @@ def attend(
       check_vma=False)(query, key, value)
 
 
-def _fetch(x: jax.Array, visible: str) -> tuple[jax.Array, Sees]:
-  """The key frames that this device's own see, of which it has its own."""
-  axes, mine = activations.FRAMES, x.shape[2]
-  if visible == "own":
-    return x, VISIBLE["own"](mine)
-  if visible == "all":
-    x = jax.lax.all_gather(x, axes, axis=2, tiled=True)
-    return x, [tuple(range(x.shape[2]))] * mine
-  start = jax.lax.axis_index(axes) == 0
-  first = jax.lax.psum(jnp.where(start, x[:, :, :1], 0), axes)
-  if visible == "first":
-    return first, [(0,)] * mine
-  count = activations.shards(axes)
-  before = jax.lax.ppermute(
-      x[:, :, -1:], axes, [(i, i + 1) for i in range(count - 1)])
-  before = jnp.where(start, first, before)
-  # Frame i of these sees the first and the one at its own place.
-  frames = jnp.concatenate([first, before, x[:, :, :-1]], axis=2)
-  return frames, [(0, 1 + i) for i in range(mine)]
+def frames_seen(visible: str, frames: int, keys: int) -> Sees:
+  """A row of `VISIBLE` for so many frames, which see so many.
+
+  Raises:
+    ValueError: If it is not a list of as many of those for each frame.
+  """
+  sees = [tuple(seen) for seen in VISIBLE[visible](frames)]
+  right = (
+      len(sees) == frames and all(sees) and len(set(map(len, sees))) == 1
+      and all(0 <= frame < keys for seen in sees for frame in seen))
+  if not right:
+    raise ValueError(
+        f"VISIBLE[{visible!r}]({frames}) is {sees}: expected {frames} tuples "
+        f"of the same length of frames from 0 to {keys - 1}")
+  return sees
 
 
 def temporal(
@@ -148,7 +148,7 @@ _SCORES_AT_A_TIME = 2**26
 def _position_blocks(shape: Sequence[int]) -> int:
   """Into how many blocks to divide the positions of `b n s q d`."""
   batch, heads, positions, frames, _ = shape
-  shards = activations.shards(activations.FRAMES)
+  shards = activations.shards(FRAMES)
   if positions % shards == 0:  # Else every device has them all.
     positions //= shards
   each = batch * heads * frames**2
@@ -182,24 +182,22 @@ def _blockwise(query, key, value, sees: Sees, block: int):
   return rearrange(out, "f (b n) q d -> b n f q d", b=clips)
 
 
-def _take(x: jax.Array, frames: Sequence[int]) -> jax.Array:
-  """Some frames, from slices of as many as follow each other."""
-  if list(frames) == list(range(x.shape[2])):
-    return x
-  cuts = [i for i in range(1, len(frames)) if frames[i] != frames[i - 1] + 1]
-  runs = zip([0, *cuts], [*cuts, len(frames)], strict=True)
-  slices = [x[:, :, frames[a]:frames[b - 1] + 1] for a, b in runs]
-  return jnp.concatenate(slices, axis=2) if cuts else slices[0]
-
-
 def _flash(query, key, value, sees: Sees, block: int, interpret=False):
-  """The TPU's kernel, which sees each frame once."""
+  """The TPU's kernel."""
   del block
-  pairs = [(i, frame) for i, seen in enumerate(sees) for frame in set(seen)]
+  pairs = [
+      (i, frame) for i, seen in enumerate(sees) for frame in _fewest(seen)]
   to = lambda x: rearrange(x, "b n f s d -> (b n) f d s")
   out = flash.attention(
       to(query), to(key), to(value), pairs, interpret=interpret)
   return rearrange(out, "(b n) f d s -> b n f s d", b=query.shape[0])
+
+
+def _fewest(seen: Sequence[int]) -> list[int]:
+  """The shortest list with the same shares of frames: [0] for [0, 0]."""
+  times = collections.Counter(seen)
+  common = math.gcd(*times.values())
+  return [frame for frame, n in times.items() for _ in range(n // common)]
 
 
 def _cudnn(query, key, value, sees: Sees, block: int, implementation="cudnn"):
@@ -207,7 +205,7 @@ def _cudnn(query, key, value, sees: Sees, block: int, implementation="cudnn"):
   if query.shape[-1] > 128:
     return _blockwise(query, key, value, sees, block)
   keys = lambda x: rearrange(
-      jnp.stack([_take(x, seen) for seen in sees], axis=2),
+      jnp.stack([exchange.take(x, seen) for seen in sees], axis=2),
       "b n f g k d -> (b f) (g k) n d")
   out = jax.nn.dot_product_attention(
       rearrange(query, "b n f q d -> (b f) q n d"), keys(key), keys(value),

@@ -50,8 +50,8 @@ def attention(
     query: Queries, `m f d q`; m is clips times heads.
     key: Keys, `m g d k`.
     value: Values, `m g d k`.
-    pairs: (query frame, key frame), without repetition; every query frame is
-      in one at least.
+    pairs: (query frame, key frame); every query frame is in one at least. A
+      pair that is there twice counts twice.
     block_q: Query positions of a block at most, a multiple of 128.
     block_k: Key positions of a block at most, a multiple of 128.
     interpret: Run without a TPU, slowly, for tests.

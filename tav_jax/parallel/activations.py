@@ -4,22 +4,31 @@ Frames lie along the axes `frame` and `model`: parameters that are split along
 `model` are gathered where they are used, each device for its own frames. Along
 `video` lie whole videos, which know nothing of each other: what is written for
 one is mapped over them.
+
+XLA cannot split an array whose frames come second in an axis that was merged
+of two (clips and frames, videos and frames): it gathers all of it and every
+device does everything. So axes are merged by each device for its own frames,
+inside of `by_frame`.
 """
 
 from collections.abc import Callable, Sequence
 import functools
 
 import jax
-from jax.sharding import AbstractMesh, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
-VIDEO = "video"
-FRAMES = ("frame", "model")
+from tav_jax.parallel.mesh import along_frames, FRAMES, VIDEO
 
 
 def mesh() -> AbstractMesh | None:
-  """The mesh of the moment, if it has more than one device."""
+  """The mesh of the moment, if it has more than one device.
+
+  None too inside of what each device does for itself (`jax.shard_map`).
+  """
   found = jax.sharding.get_abstract_mesh()
-  return None if found.empty or found.size == 1 else found
+  alone = found.empty or found.size == 1 or (
+      AxisType.Manual in found.axis_types)
+  return None if alone else found
 
 
 def shards(axes: str | Sequence[str]) -> int:
@@ -33,11 +42,8 @@ def shards(axes: str | Sequence[str]) -> int:
 
 
 def spec(shape: Sequence[int], *, frames: int) -> PartitionSpec:
-  """The array's axis `frames` lies along `FRAMES`, if it divides evenly."""
-  places = [None] * len(shape)
-  if shape[frames] % shards(FRAMES) == 0:
-    places[frames] = FRAMES
-  return PartitionSpec(*places)
+  """The array's axis `frames` along `FRAMES`, if it divides evenly."""
+  return along_frames(shape, frames, shards(FRAMES))
 
 
 def constrain(x: jax.Array, *, frames: int) -> jax.Array:
@@ -45,6 +51,27 @@ def constrain(x: jax.Array, *, frames: int) -> jax.Array:
   if mesh() is None:
     return x
   return jax.lax.with_sharding_constraint(x, spec(x.shape, frames=frames))
+
+
+def by_frame(f: Callable, *, frames: int) -> Callable:
+  """`f(x, *shared)`, done by every device for its own frames of `x`.
+
+  Args:
+    f: A function that treats every frame alone and leaves the frames in their
+      axis.
+    frames: The axis of the frames in `x`, from the front.
+  """
+
+  @functools.wraps(f)
+  def mapped(x, *shared):
+    if mesh() is None:
+      return f(x, *shared)
+    here = spec(x.shape, frames=frames)
+    return jax.shard_map(
+        f, in_specs=(here, *[PartitionSpec()] * len(shared)), out_specs=here,
+        check_vma=False)(x, *shared)
+
+  return mapped
 
 
 def over_videos(f: Callable, in_axes: Sequence[int | None]) -> Callable:

@@ -9,14 +9,12 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Float
 import numpy as np
 
-from tav_jax import parallel
 from tav_jax.data import video
 from tav_jax.errors import InputError
-from tav_jax.parallel import activations
+from tav_jax.parallel import activations, placement, processes
 from tav_jax.pipelines.video_model import network, VideoModel
 from tav_jax.sampling import ddim, guidance
 from tav_jax.types import Array, Params, Video
@@ -97,11 +95,11 @@ def edit(
   size = min(batch_size, count)
   # The last batch is filled up, so that one compiled program serves all.
   padded = [[*few, *few[-1:] * (-count % size)] for few in prompts]
-  text = np.stack([parallel.to_host(model.embed(few)) for few in padded])
+  text = np.stack([processes.to_host(model.embed(few)) for few in padded])
   negative = jnp.repeat(model.embed([negative_prompt]), size, axis=0)
   start = jnp.repeat(noise, size, axis=1)
   batches = [
-      parallel.to_host(_run(
+      processes.to_host(_run(
           model, trainable, start, steps, text[:, i:i + size], negative,
           guidance_scale, progress=progress))
       for i in range(0, text.shape[1], size)]
@@ -119,7 +117,7 @@ def pixels(model: VideoModel, latents: Video) -> np.ndarray:
   Raises:
     InputError: If they are not finite, which would show as black.
   """
-  decoded = parallel.to_host(model.vae.decode(latents))
+  decoded = processes.to_host(model.vae.decode(latents))
   if not np.isfinite(decoded).all():
     raise InputError(
         "the samples are not finite; set model.dtype=float32, or lower "
@@ -128,7 +126,7 @@ def pixels(model: VideoModel, latents: Video) -> np.ndarray:
 
 
 def _no_text(model: VideoModel, latents: Videos) -> np.ndarray:
-  text = parallel.to_host(model.embed([""]))
+  text = processes.to_host(model.embed([""]))
   return np.broadcast_to(text, (len(latents), *text.shape))
 
 
@@ -140,9 +138,10 @@ def _run(
   total = len(steps[0])
   # A divisor, so that one compiled program serves all.
   chunk = max(n for n in range(1, _STEPS_PER_DISPATCH + 1) if total % n == 0)
-  where = parallel.of_videos(parallel.video_spec(model.mesh, latents.shape[1:]))
+  where = placement.of_videos(
+      placement.video_spec(model.mesh, latents.shape[1:]))
   text = jax.device_put(
-      text, parallel.of_videos(NamedSharding(model.mesh, PartitionSpec())))
+      text, placement.of_videos(placement.everywhere(model.mesh)))
   for i in range(0, total, chunk):
     latents = follow(
         model.unet, model.schedule, trainable, model.frozen,

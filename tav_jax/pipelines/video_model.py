@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from tav_jax import parallel, pretrained
+from tav_jax import pretrained
 from tav_jax.errors import about, InputError
 from tav_jax.models.attention import KERNELS
 from tav_jax.models.layers import Compute
 from tav_jax.models.unet import UNet3D, UNetConfig, VARIANTS
+from tav_jax.parallel import placement
+from tav_jax.parallel.mesh import make_mesh
 from tav_jax.pretrained.parts import TextEncoder, token_ids, VAE
 from tav_jax.sampling.guidance import Network
 from tav_jax.sampling.schedule import Schedule
@@ -68,7 +70,7 @@ class VideoModel:
         log.warning(
             "prompt %r: the text encoder reads %d tokens; not read: %r",
             prompt, positions, words)
-    return parallel.replicate(self.mesh, self.text_encoder(tokens))
+    return placement.replicate(self.mesh, self.text_encoder(tokens))
 
 
 def network(unet: UNetConfig, trainable: Params, frozen: Params) -> Network:
@@ -161,7 +163,7 @@ def load(
     if value not in known[name]:
       raise InputError(
           f"model.{name}={value!r}: expected {', '.join(known[name])}")
-  mesh = mesh or parallel.mesh(jax.devices()[:1])
+  mesh = mesh or make_mesh(jax.devices()[:1])
   compute, frozen_dtype, vae_frames = how(
       jax.default_backend(), memory=memory, dtype=dtype, remat=remat,
       attention=attention, attention_block=attention_block)
@@ -180,11 +182,11 @@ def load(
   return VideoModel(
       unet=dataclasses.replace(loaded.unet_config, compute=compute),
       trainable=train,
-      frozen=parallel.move(
-          frozen, parallel.param_specs(mesh, frozen), frozen_dtype),
+      frozen=placement.move(
+          frozen, placement.param_specs(mesh, frozen), frozen_dtype),
       vae=dataclasses.replace(
           loaded.vae, frames_at_a_time=vae_frames,
-          params=parallel.replicate(mesh, loaded.vae.params)),
+          params=placement.replicate(mesh, loaded.vae.params)),
       text_encoder=loaded.text_encoder,
       tokenizer=loaded.tokenizer,
       schedule=loaded.schedule,

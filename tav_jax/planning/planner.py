@@ -11,9 +11,9 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from tav_jax import parallel
 from tav_jax.data import atomic
-from tav_jax.errors import InputError
+from tav_jax.errors import about, InputError
+from tav_jax.parallel.mesh import make_mesh
 from tav_jax.planning import chips, costs, programs
 from tav_jax.reports import table
 from tav_jax.runs import settings
@@ -45,7 +45,8 @@ def describe(config: ConfigDict, topology: str, most_frames: bool) -> str:
     raise InputError(
         f"--most_frames --topology={topology}: expected a TPU slice such as "
         "v5e:2x2, whose memory is known")
-  mesh = parallel.mesh(devices, **config.mesh)
+  with about("mesh."):
+    mesh = make_mesh(devices, **config.mesh)
   platform = devices[0].platform
   lines = [
       f"{config.model.checkpoint}, {config.video.frames} frames of "

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from tav_jax import parallel, pretrained
+from tav_jax import pretrained
 from tav_jax.errors import about
-from tav_jax.parallel import activations
+from tav_jax.parallel import activations, placement
 from tav_jax.pipelines import editing, video_model
 from tav_jax.pretrained import parts
 from tav_jax.runs import settings
@@ -68,7 +68,8 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
       model.checkpoint, revision=model.revision or None,
       variant={name: model[name] for name in video_model.VARIANTS})
   settings.check_for_model(config, shapes.vae_config, shapes.schedule)
-  parallel.check_frames(mesh, config.video.frames)
+  with about("video."):
+    placement.check_frames(mesh, config.video.frames)
   unet = dataclasses.replace(shapes.unet_config, compute=compute)
   with about("model."):
     trainable, frozen = optim.split(shapes.unet_params, model.trainable)
@@ -78,14 +79,14 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
       jax.ShapeDtypeStruct(shape, dtype, sharding=at))
   # One video on each place of the axis of that name.
   each = lambda x: array(
-      mesh.shape["video"], *x.shape, at=parallel.of_videos(x.sharding),
+      mesh.shape["video"], *x.shape, at=placement.of_videos(x.sharding),
       dtype=x.dtype)
 
   def place(tree: Any, dtype=None) -> Any:
     return jax.tree.map(
         lambda x, sharding: array(
             *x.shape, at=sharding, dtype=dtype or x.dtype),
-        tree, parallel.param_specs(mesh, tree))
+        tree, placement.param_specs(mesh, tree))
 
   optimizer = optim.adamw(1e-4)
   state = jax.tree.map(each, place(jax.eval_shape(
@@ -96,7 +97,7 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
 
   def latents(b):
     shape = (b, video[0], video[1] // factor, video[2] // factor, depth)
-    return each(array(*shape, at=parallel.video_spec(mesh, shape)))
+    return each(array(*shape, at=placement.video_spec(mesh, shape)))
 
   no_text = lambda b: array(b, shapes.text_config.positions, unet.text_width)
   text = lambda b: each(no_text(b))

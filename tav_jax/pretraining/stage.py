@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from tav_jax import parallel
+from tav_jax.errors import about
+from tav_jax.parallel import placement
+from tav_jax.parallel.mesh import make_mesh
 from tav_jax.runs import workdir as workdirs
 from tav_jax.training import loop, optim, step
 from tav_jax.training.checkpoint import Checkpoints
@@ -49,9 +51,8 @@ def check(name: str, workdir: pathlib.Path, config: ConfigDict) -> None:
       a batch cannot be split over the devices.
   """
   workdirs.check(workdir / name, config)
-  parallel.check_batch_size(
-      parallel.mesh(), f"{name}.optimizer.batch_size",
-      config.optimizer.batch_size)
+  with about(f"{name}.optimizer."):
+    placement.check_batch_size(make_mesh(), config.optimizer.batch_size)
 
 
 def train(
@@ -84,7 +85,7 @@ def train(
   directory = workdir / name
   directory.mkdir(parents=True, exist_ok=True)
   workdirs.write_config(directory, config)
-  mesh = parallel.mesh()
+  mesh = make_mesh()
   run, chosen = config.run, dict(config.optimizer)
   size = chosen.pop("batch_size")
   decay = chosen.pop("average")
@@ -94,7 +95,7 @@ def train(
   optimizer = optim.averaged(optim.adamw(rate, **chosen), decay)
 
   checkpoints = Checkpoints(directory / "checkpoints")
-  state = parallel.replicate(mesh, step.init(params, optimizer, config.seed))
+  state = placement.replicate(mesh, step.init(params, optimizer, config.seed))
   if checkpoints.latest is not None:
     state = checkpoints.restore(state)
     log.info("%s: going on at step %d", name, state.step)
@@ -110,7 +111,7 @@ def train(
   def take_steps(state, n):
     taken = []
     for batch in itertools.islice(incoming, n):
-      state, values = take(state, {}, parallel.split_batch(mesh, batch))
+      state, values = take(state, {}, placement.split_batch(mesh, batch))
       taken.append(values)
     return state, {k: [float(x[k]) for x in taken] for k in taken[0]}
 

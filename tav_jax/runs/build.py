@@ -6,9 +6,10 @@ import jax
 from ml_collections import ConfigDict
 import optax
 
-from tav_jax import parallel
 from tav_jax.data import video
 from tav_jax.errors import about
+from tav_jax.parallel import placement, processes
+from tav_jax.parallel.mesh import make_mesh
 from tav_jax.pipelines import video_model
 from tav_jax.runs import settings
 from tav_jax.training import optim, step
@@ -35,8 +36,10 @@ def load(config: ConfigDict) -> video_model.VideoModel:
   Raises:
     InputError: If anything in the config will not do.
   """
-  mesh = parallel.mesh(**config.mesh)
-  parallel.check_frames(mesh, config.video.frames)
+  with about("mesh."):
+    mesh = make_mesh(**config.mesh)
+  with about("video."):
+    placement.check_frames(mesh, config.video.frames)
   model = video_model.load(mesh=mesh, **config.model)
   settings.check_for_model(config, model.vae.config, model.schedule)
   return model
@@ -53,7 +56,7 @@ def encode(
       "%s: %d frames of %dx%d, latents %s", source.path, source.frames,
       source.width, source.height, "x".join(map(str, mean.shape)))
   return step.Latents(*map(
-      parallel.to_host, (mean, std, model.embed([source.caption]))))
+      processes.to_host, (mean, std, model.embed([source.caption]))))
 
 
 def optimizer(

@@ -11,9 +11,9 @@ from ml_collections import ConfigDict
 import numpy as np
 import tqdm
 
-from tav_jax import parallel
 from tav_jax.data.video import Clip
 from tav_jax.measures.psnr import psnr
+from tav_jax.parallel import processes
 from tav_jax.pipelines import editing
 from tav_jax.pipelines.video_model import VideoModel
 from tav_jax.reports import sheet
@@ -74,7 +74,7 @@ def sample(
       noise = editing.invert(
           model, trainable, np.stack([order.latents for order in filled]),
           settings.steps, bar.update)
-      back = parallel.to_host(editing.resample(
+      back = processes.to_host(editing.resample(
           model, trainable, noise, settings.steps, bar.update))
     else:
       noise = editing.noise(
@@ -116,12 +116,12 @@ def write(
   found = {label: psnr(clip.frames, x) for label, x in checks}
   named = list(zip(
       settings.prompts, editing.pixels(model, sampled.edits), strict=True))
-  if parallel.is_first():
+  if processes.is_first():
     results.write(
         directory, [("source", clip.frames), *checks, *named], clip.fps,
         json.loads(settings.to_json_best_effort()) | {
             "psnr_db": {k: round(v, 2) for k, v in found.items()}})
-  parallel.wait()
+  processes.wait()
   log.info(
       "%d videos in %s%s", len(named), directory,
       "".join(f"; {k}: PSNR {v:.1f} dB" for k, v in found.items()))

@@ -13,9 +13,10 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from tav_jax import parallel, pretrained
+from tav_jax import pretrained
 from tav_jax.data.video import Clip
 from tav_jax.errors import InputError
+from tav_jax.parallel import placement, processes
 from tav_jax.pipelines.video_model import VideoModel
 from tav_jax.runs import build, rendering
 from tav_jax.runs import workdir as workdirs
@@ -71,8 +72,8 @@ class Job:
     self.rate, self.optimizer = build.optimizer(config)
     self._latents = build.encode(model, config, clip)
     self.order = rendering.Order(clip, self._latents.mean, config.sampling)
-    parallel.wait()  # Other processes may still be checking the workdir.
-    if parallel.is_first():
+    processes.wait()  # Other processes may still be checking the workdir.
+    if processes.is_first():
       workdirs.write_config(workdir, config)
     # Of two checkpoints, one is there of all jobs that are saved together.
     self.checkpoints = Checkpoints(
@@ -85,7 +86,7 @@ class Job:
     initial = build.initial_state(model, self.optimizer, self.config.seed)
     state = initial if at is None else self.checkpoints.restore(initial, at)
     # Last: a workdir whose checkpoint cannot be read is left as it is.
-    self.metrics = Metrics(self.workdir, at or 0, writes=parallel.is_first())
+    self.metrics = Metrics(self.workdir, at or 0, writes=processes.is_first())
     return state, self._latents
 
   @contextlib.contextmanager
@@ -133,10 +134,10 @@ def together(
   lanes += -lanes % model.mesh.shape["video"]
   begun += begun[-1:] * (lanes - len(begun))
   host, latents = zip(*begun, strict=True)
-  where = parallel.param_specs(model.mesh, host[0])
-  states = parallel.stack(host, where)
-  batches = parallel.stack(latents, step.Latents(*(
-      parallel.video_spec(model.mesh, x.shape) for x in latents[0])))
+  where = placement.param_specs(model.mesh, host[0])
+  states = placement.stack(host, where)
+  batches = placement.stack(latents, step.Latents(*(
+      placement.video_spec(model.mesh, x.shape) for x in latents[0])))
   del begun, host  # As large as the states.
 
   take_steps = step.make_steps(step.make_step(
@@ -156,13 +157,13 @@ def together(
     del at
     for lane, job in enumerate(jobs):
       if not job.error:
-        job.checkpoints.save(parallel.pick(states, lane, where))
+        job.checkpoints.save(placement.pick(states, lane, where))
 
   def sample(states: step.State, at: int) -> None:
     directories = [workdirs.samples(job.workdir, at) for job in jobs]
     missing = [
         lane for lane, directory in enumerate(directories)
-        if not jobs[lane].error and not parallel.agree(directory.exists())]
+        if not jobs[lane].error and not processes.agree(directory.exists())]
     if not missing:
       return
     with clock("sampling"):
@@ -195,7 +196,7 @@ def together(
   log.info("%s", clock)
   for lane, job in enumerate(jobs):
     if job.config.run.export and not job.error:
-      _export(model, job, parallel.pick(states, lane, where).trainable)
+      _export(model, job, placement.pick(states, lane, where).trainable)
     job.close()
 
 
@@ -209,7 +210,7 @@ def _going(jobs: Sequence[Job]) -> list[Job]:
 
 def _export(model: VideoModel, job: Job, trainable) -> None:
   params = jax.tree.map(
-      parallel.to_host, optim.merge(trainable, model.frozen))
-  if parallel.is_first():
+      processes.to_host, optim.merge(trainable, model.frozen))
+  if processes.is_first():
     pretrained.export_unet(job.workdir, model.unet, params)
   log.info("exported %s", job.workdir / "unet")

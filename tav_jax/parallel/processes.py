@@ -1,0 +1,55 @@
+"""Several processes that run one program: who writes, and what all of them see.
+"""
+
+import ctypes
+import os
+
+import jax
+from jax.experimental import multihost_utils
+import numpy as np
+
+
+def join() -> None:
+  """Makes this process one of several, before JAX has looked for devices.
+
+  JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say which one;
+  where they are not set, JAX asks the cluster (TPU pods, GKE, Slurm).
+  """
+  jax.config.update("jax_cpu_collectives_implementation", "gloo")
+  known = {
+      name: int(os.environ[variable]) for name, variable in (
+          ("num_processes", "JAX_NUM_PROCESSES"),
+          ("process_id", "JAX_PROCESS_ID")) if variable in os.environ}
+  jax.distributed.initialize(**known)
+
+
+def is_first() -> bool:
+  """Whether this process is the one that writes files."""
+  return jax.process_index() == 0
+
+
+def agree(value: bool) -> bool:
+  """The first process's value, in all processes."""
+  return bool(multihost_utils.broadcast_one_to_all(np.asarray(value)))
+
+
+def wait() -> None:
+  """Returns when all processes have come here."""
+  multihost_utils.sync_global_devices("tav_jax")
+
+
+def to_host(x: jax.Array) -> np.ndarray:
+  """A whole array, wherever its parts are."""
+  if getattr(x, "is_fully_addressable", True):
+    return np.asarray(x)
+  return multihost_utils.process_allgather(x, tiled=True)
+
+
+def trim_memory() -> None:
+  """Gives the process's freed memory back to the system.
+
+  glibc would keep it, a GB of it after a checkpoint of Stable Diffusion's size.
+  """
+  libc = ctypes.CDLL(None)
+  if hasattr(libc, "malloc_trim"):
+    libc.malloc_trim(0)
