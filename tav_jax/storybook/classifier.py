@@ -44,11 +44,16 @@ class Classifier(nn.Module):
         x = Conv(width, stride=stride, name=f"conv_{i}_{j}")(x)
         x = nn.GroupNorm(config.groups, name=f"norm_{i}_{j}")(x)
         x = nn.silu(x)
-    # Mean and maximum of each strip: but for the strip, neither where a thing
-    # stands matters nor how often it occurs.
-    x = jnp.concatenate([
-        pooled for strip in jnp.array_split(x, config.strips, axis=2)
-        for pooled in (strip.mean((1, 2)), strip.max((1, 2)))], axis=-1)
+    # But for its strip, neither where a thing stands matters nor how often it
+    # occurs.
+    strip = jnp.arange(x.shape[2]) * config.strips // x.shape[2]
+    pooled = []
+    for i in range(config.strips):
+      inside = (strip == i)[:, None]
+      pooled += [
+          x.mean((1, 2), where=inside),
+          x.max((1, 2), where=inside, initial=-jnp.inf)]
+    x = jnp.concatenate(pooled, axis=-1)
     return {
         name: nn.Dense(count, name=f"head_{name}")(x)
         for name, count in config.heads}

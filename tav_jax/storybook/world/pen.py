@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 import colorsys
 import math
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from PIL import ImageDraw
 
 Colour = tuple[int, int, int]
 
@@ -35,6 +35,17 @@ def hue(h: float, saturation: float = 0.75, value: float = 0.92) -> Colour:
       round(255 * c) for c in colorsys.hsv_to_rgb(h % 1, saturation, value))
 
 
+@runtime_checkable
+class Strokes(Protocol):
+  """What a pen draws with: as much of `ImageDraw` as it uses."""
+
+  def polygon(self, points, fill: Any) -> None: ...
+
+  def line(self, points, fill: Any, width: int, joint: Any) -> None: ...
+
+  def ellipse(self, box, fill: Any) -> None: ...
+
+
 class Pen:
   """Draws in local units, mapped affinely onto a canvas.
 
@@ -48,7 +59,7 @@ class Pen:
   """
 
   def __init__(
-      self, draw: ImageDraw.ImageDraw, matrix: np.ndarray, unit: float,
+      self, draw: Strokes, matrix: np.ndarray, unit: float,
       light: Callable[[Colour], Colour] = lambda colour: colour,
   ):
     self._draw, self._matrix, self._unit = draw, matrix, unit
@@ -56,7 +67,7 @@ class Pen:
 
   @classmethod
   def whole(
-      cls, draw: ImageDraw.ImageDraw, size: int, zoom: float = 1.0
+      cls, draw: Strokes, size: int, zoom: float = 1.0
   ) -> "Pen":
     """A pen whose unit is the whole canvas, or `zoom` times it."""
     corner = size * (1 - zoom) / 2

@@ -10,7 +10,7 @@ import dataclasses
 import math
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from tav_jax.storybook.world import light
 from tav_jax.storybook.world.look import Look
@@ -20,6 +20,7 @@ from tav_jax.storybook.world.scene import Scene
 _FAR, _MIDDLE, _NEAR = 0.35, 0.56, 1.0
 _ROUND = 1.4  # Widths after which what has scrolled away comes back.
 _LAYOUTS = 4
+_SCROLL = 3  # Widths that the ground reaches beyond the picture on each side.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,12 +100,12 @@ class View:
           (255, 224, 80))
 
   def hills(self, y, height, waves, speed, colour: Colour) -> None:
-    """A wavy ground from `y` down."""
-    x = np.linspace(0, 1, 33)
-    top = y + height * np.sin(
-        2 * math.pi * (waves * (x + speed * self.pan) + self.layout))
-    self.pen.polygon(
-        np.concatenate([np.stack([x, top], 1), [(1, 1.01), (0, 1.01)]]),
+    """A wavy ground from `y` down, the same however far it has scrolled."""
+    x = np.linspace(-_SCROLL, 1 + _SCROLL, 32 * (1 + 2 * _SCROLL) + 1)
+    top = y + height * np.sin(2 * math.pi * (waves * x + self.layout))
+    self.pen.at(-speed * self.pan, 0).polygon(
+        np.concatenate([
+            np.stack([x, top], 1), [(1 + _SCROLL, 1.01), (-_SCROLL, 1.01)]]),
         colour)
 
 
@@ -396,9 +397,8 @@ TABLE = {
 }
 
 
-def draw(canvas: Image.Image, scene: Scene) -> None:
-  """Fills the canvas with the scene's place."""
-  pen = Pen.whole(ImageDraw.Draw(canvas), canvas.size[0], scene.zoom)
+def draw(canvas: Image.Image, pen: Pen, scene: Scene) -> None:
+  """Fills the canvas with the scene's place, drawn by a pen of its size."""
   TABLE[scene.place](View(
       canvas=canvas,
       pen=pen.lit(light.of(scene.look.time)),

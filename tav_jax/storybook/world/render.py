@@ -17,17 +17,22 @@ from tav_jax.storybook.world.pen import COLOURS, Pen
 from tav_jax.storybook.world.scene import Scene
 from tav_jax.storybook.world.subjects import TABLE as SUBJECTS
 
-_FINER = 3  # Canvas pixels a picture's pixel, along each side.
+FINER = 3
+"""Canvas pixels a picture's pixel, along each side."""
 
 
 def render(scene: Scene, size: int = 64) -> UInt8[np.ndarray, "size size 3"]:
   """Draws a scene, `size` pixels high and wide."""
-  whole = _FINER * size
+  whole = FINER * size
   canvas = Image.new("RGB", (whole, whole))
-  places.draw(canvas, scene)
-  pen = Pen.whole(ImageDraw.Draw(canvas), whole, scene.zoom)
-  _character(pen.lit(light.of(scene.look.time, 0.3)), scene)
+  draw(canvas, Pen.whole(ImageDraw.Draw(canvas), whole, scene.zoom), scene)
   return styles.apply(canvas, scene.style, size)
+
+
+def draw(canvas: Image.Image, pen: Pen, scene: Scene) -> None:
+  """Draws a scene without its style, with a pen that has the scene's zoom."""
+  places.draw(canvas, pen, scene)
+  _character(pen.lit(light.of(scene.look.time, 0.3)), scene)
 
 
 def _character(p: Pen, scene: Scene) -> None:
