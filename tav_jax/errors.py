@@ -13,7 +13,7 @@ class InputError(ValueError):
 
 @contextlib.contextmanager
 def about(what: str) -> Iterator[None]:
-  """Says `what` before the InputErrors of a block, such as a config's section.
+  """Puts `what`, such as a config's section, before InputErrors of the block.
 
   Rooms below the runs name their own arguments; the caller knows the key.
   """

@@ -21,13 +21,13 @@ from jaxtyping import Float, Int
 import numpy as np
 
 Array = jax.Array | np.ndarray
-"""Host arrays are welcome wherever device arrays are."""
+"""A host array is accepted wherever a device array is."""
 
 Params = Mapping[str, Any]
 """A nested dict of arrays, as `module.init(...)["params"]` gives it."""
 
 FlatParams = dict[str, Any]
-"""The same tree with one `a/b/c` path a leaf."""
+"""The same tree flat: a path `a/b/c` for each leaf."""
 
 Video = Float[Array, "b f h w c"]
 Hidden = Float[Array, "b f s c"]

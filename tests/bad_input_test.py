@@ -63,7 +63,7 @@ ROWS = {
         ["video.path=nope.mp4", "no such file", "expected a video"],
     f"{TUNE} --config.video.path=tiny": ["video.path=tiny", "expected a video"],
     f"{TUNE} --config.video.path=text.mp4":
-        ["video.path=text.mp4", "cannot be read", "of another kind"],
+        ["video.path=text.mp4", "cannot be read", "not a video"],
     f"{TUNE} --config.video.path=index_last_cut.mp4":
         ["index_last_cut.mp4", "cannot be read", "cut short"],
     f"{TUNE} --config.video.path=index_first_cut.mp4":

@@ -319,7 +319,7 @@ PICTURE = {"file_name": "a.png", "text": "a café"}
 @pytest.mark.parametrize(("lines", "message"), [
     ([], "metadata.jsonl: no rows; expected a line like"),
     ([PICTURE, "{'file_name'"], "metadata.jsonl line 2: not JSON"),
-    ([PICTURE, "", "[1]"], "metadata.jsonl line 3: no JSON object"),
+    ([PICTURE, "", "[1]"], "metadata.jsonl line 3: not a JSON object"),
     ([{"text": "a cat"}], "metadata.jsonl line 1: no file_name"),
     ([{"file_name": "a.png"}], "line 1: no caption of 'a.png'"),
     ([PICTURE | {"text": "  "}], "line 1: no caption of 'a.png'"),

@@ -1,1 +1,1 @@
-"""Videos, datasets and their batches, and the embedded example."""
+"""Videos, datasets and their batches; files that are written whole."""

@@ -9,18 +9,19 @@ import shutil
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Where to write what takes the place of `path` at the end of the block.
+  """Gives a path to write to, which replaces `path` at the end of the block.
 
-  If the block raises or the process is killed, `path` stays as it was, and
-  what was written is removed by the next block for it. A file is replaced in
-  one operation. A directory is moved aside first, so that for a moment there is
-  none; killed in that moment, the next block puts it back.
+  If the block raises or the process is killed, `path` stays as it was, and the
+  next call for `path` removes what was written. A file is replaced in one
+  operation. A directory is moved aside first, so that for a moment there is
+  none; if the process is killed in that moment, the next call puts the old one
+  back.
 
   Args:
-    path: A file or a directory; need not exist, nor its parent.
+    path: A file or a directory; neither it nor its parent need exist.
 
   Yields:
-    A path beside it, where nothing is.
+    A path beside `path`, where nothing exists yet.
   """
   path = pathlib.Path(path)
   partial, old = (

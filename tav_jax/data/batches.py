@@ -1,6 +1,6 @@
 """Batches for training: the `k`th is a pure function of the seed and `k`.
 
-    records   source -> another order every epoch -> for ever -> transform
+    records   source -> shuffled anew every epoch -> without end -> transform
     batch k   records k B ... (k + 1) B - 1, in process order
 
 so a run that resumes at step `k` needs nothing but `start=k`.
@@ -36,7 +36,7 @@ def batches(
   Args:
     source: Anything with a length and `source[i]`, which returns a record.
     batch_size: Records in a batch, over all processes.
-    seed: Of the order and of what `transform` draws.
+    seed: Seed of the order and of the random numbers that `transform` draws.
     start: Number of the first batch: the step at which a run resumes.
     process_index: Which share of every batch to return.
     process_count: Number of shares; concatenated, they are the whole batch.
@@ -48,7 +48,8 @@ def batches(
     `batch_size / process_count`; strings become arrays of strings.
 
   Raises:
-    InputError: If the sizes do not go together.
+    InputError: If a batch is larger than the source, or no multiple of the
+      number of processes.
   """
   if batch_size < 1 or batch_size % process_count:
     raise InputError(
@@ -68,7 +69,7 @@ def batches(
 
 
 def _kept(transform: Callable) -> Callable:
-  """Refuses None, which grain takes for a record to leave out."""
+  """`transform`, but None is an error: grain would leave the record out."""
   def checked(record, rng):
     record = transform(record, rng)
     if record is None:

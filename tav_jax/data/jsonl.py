@@ -11,14 +11,14 @@ from tav_jax.errors import InputError
 def read(
     path: pathlib.Path, expected: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-  """Yields where each object stands, "FILE line 3", and the object.
+  """Yields each object's place in the file, "FILE line 3", and the object.
 
-  Only line feeds end a line: a text may hold U+2028 and others of which
-  `str.splitlines` makes two lines. Blank lines are passed over.
+  Only a line feed ends a line: a text may hold U+2028 and other characters at
+  which `str.splitlines` would break it. Blank lines are passed over.
 
   Args:
     path: The file, in UTF-8.
-    expected: What the error message says is expected.
+    expected: What the error message names as expected.
 
   Raises:
     InputError: If the file cannot be read, or a line is not an object.
@@ -39,5 +39,5 @@ def read(
       raise InputError(
           f"{where}: not JSON ({error}); expected {expected}") from error
     if not isinstance(row, dict):
-      raise InputError(f"{where}: no JSON object; expected {expected}")
+      raise InputError(f"{where}: not a JSON object; expected {expected}")
     yield where, row

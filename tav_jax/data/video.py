@@ -28,7 +28,7 @@ class Clip:
 
   Attributes:
     frames: `f h w c`, uint8, RGB.
-    fps: Frames a second at which they show the video's own speed.
+    fps: Frames a second at which the clip plays at the video's own speed.
   """
 
   frames: np.ndarray
@@ -57,7 +57,8 @@ def read(
     fit: "stretch", "crop" (fill, cut the rest) or "pad" (whole, black bars).
 
   Raises:
-    InputError: If the file or one of the values will not do.
+    InputError: If the file cannot be read, has too few frames, or a value is
+      out of range.
   """
   for name, value, least in (
       ("start", start, 0), ("stride", stride, 1), ("frames", frames, 1),
@@ -88,8 +89,8 @@ def read(
   if not seen:
     why = getattr(broken, "strerror", None) or broken or "no frames"
     raise InputError(
-        f"path={path}: cannot be read as a video ({why}); it may be cut "
-        "short or of another kind")
+        f"path={path}: cannot be read as a video ({why}); the file may be cut "
+        "short, or not a video")
   if len(found) < frames:
     why = " before it breaks off" if broken else ""
     raise InputError(
@@ -100,7 +101,10 @@ def read(
 
 
 def _images(path: pathlib.Path) -> Iterator[tuple[float, Callable]]:
-  """The rate, 0 if not known, and what makes the image, of every frame."""
+  """Yields, for every frame, the frame rate and a function that decodes it.
+
+  A frame rate that is not known is 0.
+  """
   if path.is_dir():
     files = frame_files(path)
     if not files:
@@ -133,7 +137,7 @@ def read_all(path: str | os.PathLike) -> np.ndarray:
   """All frames of a video file at its own size, `f h w c`, uint8, RGB.
 
   Raises:
-    InputError: If it cannot be read as a video, or breaks off.
+    InputError: If the file cannot be read as a video to its end.
   """
   try:
     with av.open(str(path)) as container:
@@ -143,8 +147,8 @@ def read_all(path: str | os.PathLike) -> np.ndarray:
   except (av.FFmpegError, IndexError) as error:
     why = getattr(error, "strerror", None) or "it has no video stream"
     raise InputError(
-        f"{path}: cannot be read as a video ({why}); it may be cut short or of "
-        "another kind") from error
+        f"{path}: cannot be read as a video ({why}); the file may be cut "
+        "short, or not a video") from error
   return np.stack(frames)
 
 
@@ -154,12 +158,12 @@ def to_model(frames: np.ndarray) -> np.ndarray:
 
 
 def to_pixels(video) -> np.ndarray:
-  """Pixels about [-1, 1] to uint8."""
+  """Pixels, clipped to [-1, 1], to uint8."""
   return np.round(np.clip(np.asarray(video) + 1, 0, 2) * 127.5).astype(np.uint8)
 
 
 def write_mp4(path: str | os.PathLike, clip: Clip) -> None:
-  """H.264, 4:2:0: what every browser plays. Sizes must be even."""
+  """Writes H.264, 4:2:0, which every browser plays. Sizes must be even."""
   _, height, width, _ = clip.frames.shape
   with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
     rate = Fraction(clip.fps).limit_denominator(1001)
@@ -172,7 +176,7 @@ def write_mp4(path: str | os.PathLike, clip: Clip) -> None:
 
 
 def write_lossless(path: str | os.PathLike, clip: Clip) -> None:
-  """FFV1 in a .mkv: read back, every pixel is as it was."""
+  """Writes FFV1 into a .mkv, from which every pixel is read back exactly."""
   _, height, width, _ = clip.frames.shape
   with av.open(str(path), "w") as container:
     stream = container.add_stream(
@@ -185,7 +189,7 @@ def write_lossless(path: str | os.PathLike, clip: Clip) -> None:
 
 
 def write_gif(path, clip: Clip) -> None:
-  """A GIF that plays for ever; `path` may be an open file."""
+  """Writes a GIF that repeats without end; `path` may be an open file."""
   first, *others = [
       Image.fromarray(f).quantize(dither=Image.Dither.NONE)
       for f in clip.frames]
@@ -199,7 +203,7 @@ def write_gif(path, clip: Clip) -> None:
 
 
 def write_frames(directory: str | os.PathLike, clip: Clip) -> None:
-  """One PNG a frame, `00000.png` and so on."""
+  """Writes one PNG a frame, `00000.png` and so on."""
   directory = pathlib.Path(directory)
   directory.mkdir(parents=True, exist_ok=True)
   for i, frame in enumerate(clip.frames):

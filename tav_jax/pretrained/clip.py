@@ -26,8 +26,8 @@ class Clip(NamedTuple):
   """A CLIP with what prepares its inputs.
 
   Attributes:
-    config: Both towers.
-    params: Their parameters, arrays of the host.
+    config: Config of both towers.
+    params: Parameters of both, arrays of the host.
     tokenizer: transformers' tokenizer.
     preprocessing: The numbers that images are prepared with.
   """
@@ -47,13 +47,13 @@ def load_clip(
   """Loads a CLIP, such as openai/clip-vit-large-patch14.
 
   Args:
-    path_or_hub_id: A directory with one, or with one in its `clip/`; a hub id;
-      or "storybook", the one that comes with the package.
+    path_or_hub_id: A directory of a CLIP, or one that holds a CLIP in `clip/`;
+      a hub id; or "storybook", the CLIP that comes with the package.
     revision: Branch, tag or commit on the hub.
     dtype: Type of parameters and arithmetic; float32 by default.
 
   Raises:
-    InputError: If it cannot be found, read or understood.
+    InputError: If the checkpoint cannot be found, read or understood.
   """
   dtype = jnp.dtype(dtype or jnp.float32)
   root = files.locate(
@@ -94,8 +94,8 @@ def export_clip(
 
   Args:
     directory: Where the files go; made if need be.
-    config: Both towers.
-    params: Their parameters.
+    config: Config of both towers.
+    params: Parameters of both.
     tokenizer: transformers' `CLIPTokenizer`.
     preprocessing: The numbers that images are prepared with.
     dtype: Type of the stored weights.

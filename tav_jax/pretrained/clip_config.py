@@ -10,12 +10,12 @@ from tav_jax.models.clip import CLIPConfig
 from tav_jax.pretrained.reader import Reader
 
 _MODELS = "CLIP models"
-# Housekeeping of transformers and what concerns training from scratch there.
+# transformers' bookkeeping, and its settings for training from scratch.
 _IGNORED = frozenset(transformers.PretrainedConfig().to_dict()) | {
     "attention_dropout", "dropout", "gradient_checkpointing",
     "initializer_factor", "initializer_range", "logit_scale_init_value",
     "torch_dtype"}
-# Of a tower: the model's own is the one that counts.
+# The model's own projection_dim counts, not those of its towers.
 _IGNORED_IN_TOWERS = _IGNORED | {"projection_dim"}
 
 
@@ -58,10 +58,10 @@ _VISION = _TOWER | {
 
 
 def read_clip(values: Mapping[str, Any], source: str) -> CLIPConfig:
-  """From a `CLIPModel` config.
+  """Reads a `CLIPModel` config.
 
   Raises:
-    InputError: If it asks for something the towers do not implement.
+    InputError: If it asks for something that the towers do not implement.
   """
   read, default = Reader(values, source), CLIPConfig()
   read.fixed({"model_type": "clip"})
@@ -79,7 +79,7 @@ def read_clip(values: Mapping[str, Any], source: str) -> CLIPConfig:
 
 
 def _tower(read: Reader, source: str, name: str) -> Reader:
-  # Where old files say it twice, transformers goes by the second alone.
+  # Old files describe a tower twice; transformers reads the second alone.
   said = read.get(f"{name}_config", {})
   return Reader(
       read.get(f"{name}_config_dict", said), f"{source}: {name}_config")
@@ -116,7 +116,7 @@ def write_clip(config: CLIPConfig, dtype: str) -> dict[str, Any]:
   }
 
 
-# What Preprocessing stands for, and what says nothing of the function.
+# Settings that every Preprocessing implies, and settings without an effect.
 _FIXED = {
     "do_center_crop": True,
     "do_convert_rgb": True,
@@ -131,7 +131,7 @@ _UNREAD = (
 
 
 def read_preprocessing(values: Mapping[str, Any], source: str) -> Preprocessing:
-  """From a `CLIPImageProcessor` config; raises as `read_clip`."""
+  """Reads a `CLIPImageProcessor` config; raises as `read_clip`."""
   read, default = Reader(values, source), Preprocessing()
   # Old files give plain numbers.
   size = read.get("size", default.resize)

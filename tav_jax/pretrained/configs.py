@@ -38,10 +38,10 @@ _MID_BLOCKS = ("UNetMidBlock2DCrossAttn", "UNetMidBlock3DCrossAttn")
 
 
 def read_unet(values: Mapping[str, Any], source: str) -> UNetConfig:
-  """From a `UNet2DConditionModel` (or the authors' `UNet3D...`) config.
+  """Reads a `UNet2DConditionModel` (or the authors' `UNet3D...`) config.
 
   Raises:
-    InputError: If it asks for something the network does not implement.
+    InputError: If it asks for something that the network does not implement.
   """
   sample_size = values.get("sample_size")
   read = Reader(values, source)
@@ -103,7 +103,7 @@ def _attends(read: Reader, key: str, kind: str, levels: int) -> tuple:
 def write_unet3d(config: UNetConfig) -> dict[str, Any]:
   """The config of the authors' `UNet3DConditionModel`.
 
-  With keys of their own for what makes it another network than theirs.
+  Variants that their network does not have are written under keys of ours.
   """
   block = lambda kind, attends: f"CrossAttn{kind}3D" if attends else f"{kind}3D"
   same = lambda values: (
@@ -143,7 +143,7 @@ def write_unet3d(config: UNetConfig) -> dict[str, Any]:
 
 
 def read_vae(values: Mapping[str, Any], source: str) -> VAEConfig:
-  """From an `AutoencoderKL` config; raises as `read_unet`."""
+  """Reads an `AutoencoderKL` config; raises as `read_unet`."""
   sample_size = values.get("sample_size")
   read = Reader(values, source)
   channels = tuple(read.get("block_out_channels", (64,)))
@@ -167,14 +167,14 @@ def read_vae(values: Mapping[str, Any], source: str) -> VAEConfig:
 
 
 def read_text_encoder(values: Mapping[str, Any], source: str) -> CLIPTextConfig:
-  """From a `CLIPTextModel` config; raises as `read_unet`."""
+  """Reads a `CLIPTextModel` config; raises as `read_unet`."""
   read = Reader(values, source)
   model = read.get("model_type", "clip_text_model")
   read.check("model_type", model == "clip_text_model", "clip_text_model")
   activation = read.get("hidden_act", "quick_gelu")
   read.check(
       "hidden_act", activation in ("quick_gelu", "gelu"), "quick_gelu or gelu")
-  # Everything else there is transformers' housekeeping.
+  # All other keys are transformers' bookkeeping.
   return CLIPTextConfig(
       vocab_size=read.get("vocab_size", 49408),
       positions=read.get("max_position_embeddings", 77),

@@ -23,7 +23,7 @@ def export_unet(
   Args:
     directory: Where `unet/config.json` and
       `unet/diffusion_pytorch_model.safetensors` (float32) go.
-    config: The network.
+    config: Config of the network.
     params: All its parameters, frozen and tuned.
   """
   unet = pathlib.Path(directory) / "unet"

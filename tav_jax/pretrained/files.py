@@ -1,7 +1,7 @@
-"""Where a checkpoint's files are and how their arrays are read.
+"""Finds and reads a checkpoint's files.
 
 A part of a checkpoint (`unet/`, `vae/`, `text_encoder/`) holds its weights in
-one of the forms below, tried in this order. Pickles are never opened.
+one of `_FORMS`, which are tried in that order. Pickles are never opened.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -41,7 +41,7 @@ _CONVERT = (
 
 
 def diffusion_files(listed: Collection[str], repo: str) -> list[str]:
-  """What to download of a diffusers repository."""
+  """The files of a diffusers repository to download."""
   wanted = [f for f in listed
             if f.endswith(_SETTINGS) or f.startswith("tokenizer/")]
   for part in PARTS:
@@ -50,13 +50,13 @@ def diffusion_files(listed: Collection[str], repo: str) -> list[str]:
 
 
 def diffusion_configs(listed: Collection[str], repo: str) -> list[str]:
-  """The config files alone."""
+  """The config files of a diffusers repository, without weights."""
   del repo
   return [f for f in listed if f.endswith(_SETTINGS)]
 
 
 def clip_files(listed: Collection[str], repo: str) -> list[str]:
-  """What to download of a transformers repository with a CLIP."""
+  """The files of a CLIP's transformers repository to download."""
   settings = [f for f in listed
               if "/" not in f and f.endswith((".json", ".txt"))]
   return settings + _weight_files("", listed, repo)
@@ -73,11 +73,12 @@ def locate(
   Args:
     path_or_hub_id: "storybook" (embedded), a directory, or `owner/name`.
     revision: Branch, tag or commit on the hub.
-    choose: The files to download, given all and the repository's name.
+    choose: Picks the files to download from all files and the repository's
+      name.
     expected: What the directory should be, for the error message.
 
   Raises:
-    InputError: If there is no such checkpoint, or none that can be read.
+    InputError: If there is no such checkpoint, or it cannot be read here.
   """
   if path_or_hub_id == STORYBOOK:
     root = importlib.resources.files("tav_jax") / "storybook/checkpoint"
@@ -112,7 +113,7 @@ def _download(repo: str, revision: str | None, choose) -> pathlib.Path:
         f"checkpoint {repo} (revision {revision or 'main'}): neither a local "
         "directory nor found on the hub; check the spelling, or log in with "
         "`hf auth login` if it is private") from error
-  except OSError as error:  # No network, or told to stay offline.
+  except OSError as error:  # No network, or HF_HUB_OFFLINE is set.
     return _cached(repo, revision, error)
 
 
@@ -144,7 +145,7 @@ def choose_weights(files: Collection[str], source: str) -> str:
   """The weight file, or the index of its shards, to read among `files`.
 
   Raises:
-    InputError: If there is none, saying why if there are only pickles.
+    InputError: If there is none; it says why, if there are only pickles.
   """
   for form in _FORMS:
     if form in files:
@@ -195,10 +196,10 @@ def read_weights(directory: pathlib.Path) -> FlatParams:
 
 
 def read_safetensors(files: Iterable[pathlib.Path]) -> dict[str, np.ndarray]:
-  """All arrays of some safetensors files.
+  """All arrays of several safetensors files.
 
   Raises:
-    InputError: If one is missing, cut short or not safetensors.
+    InputError: If a file is missing, cut short or not safetensors.
   """
   arrays = {}
   for file in files:

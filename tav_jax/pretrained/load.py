@@ -25,8 +25,8 @@ class Pretrained:
   """A latent text-to-image model, inflated for video.
 
   Attributes:
-    unet_config: The inflated U-Net.
-    unet_params: Its parameters, arrays of the host.
+    unet_config: Config of the inflated U-Net.
+    unet_params: The U-Net's parameters, arrays of the host.
     vae: The autoencoder.
     text_encoder: The text encoder.
     tokenizer: transformers' tokenizer.
@@ -95,18 +95,18 @@ def load_unet(
     directory: `unet/` of a checkpoint, or the checkpoint: an image model's, or
       a tuned video model's in the authors' layout.
     temporal: Where the temporal layers come from: a safetensors file with their
-      weights under torch names; or "none", then there are none and the network
-      is the image model (`UNetConfig.temporal`). By default they are read from
-      `directory`, if there, and else start so that the network equals the image
+      weights under torch names; or "none", for the image model without such
+      layers (`UNetConfig.temporal`). By default they are read from `directory`
+      if it has them; if not, they start so that the network equals the image
       model.
-    variant: Values of fields of `models.unet.VARIANTS`, for another way to
-      inflate it than Tune-A-Video's.
+    variant: Values of the fields `models.unet.VARIANTS`, for a network that is
+      inflated in another way than Tune-A-Video's.
 
   Returns:
-    Its config and its parameters, float32 arrays of the host.
+    The U-Net's config and its parameters, float32 arrays of the host.
 
   Raises:
-    InputError: If it cannot be read, or weights and config do not match.
+    InputError: If a file cannot be read, or weights and config do not match.
   """
   directory = pathlib.Path(directory)
   if (directory / "unet").is_dir():
@@ -136,9 +136,10 @@ def _is_temporal(path: str) -> bool:
 
 
 def _initial_temporal(expected: FlatParams) -> FlatParams:
-  """Temporal layers that change nothing yet, as their modules start.
+  """New temporal layers, which change nothing until they are tuned.
 
-  Norms; identities over frames; torch's default, with zeros out.
+  Norms start as identities, convolutions as identities over frames; attention
+  starts as torch's default, but with output projections of zero.
   """
   random = np.random.default_rng(0)
   initial = {}
@@ -194,18 +195,19 @@ def load_tokenizer(directory: pathlib.Path):
 def take(
     loaded: FlatParams, expected: Params, dtype: Any, source: str
 ) -> Params:
-  """Nested parameters of one type from flat ones, which are taken one by one.
+  """Nested parameters of one type from flat ones, which are emptied.
 
-  So there are never two copies of more than one array.
+  Arrays are converted one by one, so that there are never two copies of more
+  than one.
 
   Args:
-    loaded: What was read; empty afterwards.
+    loaded: The parameters that were read; empty afterwards.
     expected: The network's parameters without values, nested.
     dtype: Type of the result.
-    source: What was read, for the error message.
+    source: Where they were read from, for the error message.
 
   Raises:
-    InputError: If they are not what is expected.
+    InputError: If paths or shapes are not those expected.
   """
   names.check(names.flatten(expected), loaded, source)
   return names.unflatten({
@@ -214,7 +216,7 @@ def take(
 
 
 def _check_widths(loaded: Pretrained, root: pathlib.Path) -> None:
-  """Whether the parts fit one another."""
+  """Raises an InputError unless the parts' widths match."""
   unet, vae = loaded.unet_config, loaded.vae.config
   for what, there, expected in (
       ("unet in_channels", unet.in_channels, vae.latent_channels),

@@ -1,15 +1,15 @@
 """Parameter names: diffusers' PyTorch and Flax files <-> this project's paths.
 
-A path is diffusers' module name with `/` for `.` and with list items joined,
-and torch's `weight` becomes what it is in Flax:
+A path is diffusers' module name with `/` for `.` and with list items joined;
+torch's `weight` becomes `kernel`, `scale` or `embedding`, as Flax calls it:
 
   down_blocks.0.attentions.1.transformer_blocks.0.attn1.to_out.0.weight
   down_blocks_0/attentions_1/transformer_blocks_0/attn1/to_out_0/kernel
 
 Arrays turn with their names: linear layers (out, in) -> (in, out), convolutions
-(out, in, h, w) -> (h, w, in, out). Older generations of names are rewritten to
-today's; everything else must match to the letter (`check`). Between a file and
-the end of loading parameters are flat, one path an array.
+(out, in, h, w) -> (h, w, in, out). Names of older diffusers versions are
+rewritten to today's; everything else must match to the letter (`check`). From a
+file to the end of loading, parameters are flat: one path for each array.
 """
 
 from collections.abc import Mapping
@@ -37,9 +37,9 @@ def read_torch_names(arrays: Mapping[str, Any]) -> Params:
   """Nested parameters from arrays under PyTorch diffusers' names.
 
   Args:
-    arrays: `{"conv_in.weight": array, ...}` in torch's layout, of either
-      generation of names; text encoders with or without their prefix, which
-      a whole CLIP keeps.
+    arrays: `{"conv_in.weight": array, ...}` in torch's layout, under today's
+      or older names. A text encoder may have the prefix `text_model.`, which a
+      whole CLIP keeps.
 
   Returns:
     `{"conv_in": {"kernel": array, ...}, ...}` in Flax's layout.
@@ -91,11 +91,11 @@ def check(expected: FlatParams, loaded: FlatParams, source: str) -> None:
   Args:
     expected: Flat arrays or `jax.ShapeDtypeStruct`s.
     loaded: Flat arrays.
-    source: What was read, for the error message.
+    source: Where they were read from, for the error message.
 
   Raises:
-    InputError: With a list of paths: `-` missing, `+` not known, `~` of
-      another shape.
+    InputError: If they differ. It lists the paths: `-` missing, `+` not known,
+      `~` of another shape.
   """
   lines = [f"- {p} {x.shape}" for p, x in expected.items() if p not in loaded]
   lines += [f"+ {p} {x.shape}" for p, x in loaded.items() if p not in expected]
@@ -143,7 +143,7 @@ def _from_torch_weight(path: str, array: np.ndarray):
 
 
 def flatten(params: Params) -> FlatParams:
-  """One `a/b/c` path a leaf."""
+  """Nested parameters as flat ones: a path `a/b/c` for each leaf."""
   return traverse_util.flatten_dict(params, sep="/")
 
 

@@ -22,7 +22,8 @@ class VAE:
   Attributes:
     config: Its config.
     params: Its parameters.
-    frames_at_a_time: Of each device; 24 of 512x512 would need over 20 GB.
+    frames_at_a_time: Frames that each device takes at a time; 24 frames of
+      512x512 at once would need over 20 GB.
   """
 
   config: VAEConfig
@@ -64,7 +65,7 @@ class TextEncoder:
   def __call__(
       self, tokens: Int[Array, "b l"]
   ) -> Float[Array, "b l c"]:
-    """Last hidden states of tokens."""
+    """Last hidden states of the tokens."""
     return _apply_text(self.config, self.params, tokens)
 
 
@@ -89,7 +90,7 @@ def token_ids(
     Token ids `b l`, and for each prompt the words that did not fit ("" if all
     did).
   """
-  # Not verbose: what is too long is cut and named below.
+  # Not verbose: texts that are too long are cut and reported below.
   full = [tokenizer(prompt, verbose=False).input_ids for prompt in prompts]
   # The end-of-text token takes the last place.
   cut = [tokenizer.decode(ids[positions - 1:-1]).strip()

@@ -1,7 +1,7 @@
 """Writing a checkpoint that diffusers' `StableDiffusionPipeline` loads.
 
 Each part is written whole or not at all, so that a run that is killed leaves a
-directory that loads:
+directory that can be loaded:
 
   model_index.json  scheduler/  tokenizer/  text_encoder/  unet/  vae/
 
@@ -34,9 +34,9 @@ _TEXT_WEIGHTS = "model.safetensors"  # transformers calls them so.
 def unet_fields(config: UNetConfig) -> dict[str, Any]:
   """The config of diffusers' `UNet2DConditionModel`.
 
-  No class there is this network without text: that one wants a width of the
-  text, and `UNet2DModel` has attention of another kind. Its
-  `cross_attention_dim` is null; `pretrained.load_unet` reads it.
+  diffusers has no class for this network without text: `UNet2DConditionModel`
+  requires `cross_attention_dim`, and `UNet2DModel` has attention of another
+  kind. Then `cross_attention_dim` is null, which `pretrained.load_unet` reads.
   """
   block = lambda kind, attends: f"CrossAttn{kind}2D" if attends else f"{kind}2D"
   # diffusers' Flax network takes no list of layers.
@@ -63,12 +63,12 @@ def unet_fields(config: UNetConfig) -> dict[str, Any]:
 
 
 def write_unet(root: pathlib.Path, config: UNetConfig, params: Params) -> None:
-  """`unet/`, a `UNet2DConditionModel`."""
+  """Writes `unet/`, a `UNet2DConditionModel`."""
   write_part(root / "unet", WEIGHTS, params, unet_fields(config))
 
 
 def write_vae(root: pathlib.Path, config: VAEConfig, params: Params) -> None:
-  """`vae/`, an `AutoencoderKL`."""
+  """Writes `vae/`, an `AutoencoderKL`."""
   levels = len(config.channels)
   write_part(root / "vae", WEIGHTS, params, {
       "_class_name": "AutoencoderKL",
@@ -89,7 +89,7 @@ def write_vae(root: pathlib.Path, config: VAEConfig, params: Params) -> None:
 def write_text_encoder(
     root: pathlib.Path, config: CLIPTextConfig, params: Params, tokenizer
 ) -> None:
-  """`text_encoder/`, a `CLIPTextModel`, for this tokenizer."""
+  """Writes `text_encoder/`, a `CLIPTextModel`, for this tokenizer."""
   write_part(root / "text_encoder", _TEXT_WEIGHTS, params, {
       "architectures": ["CLIPTextModel"],
       "model_type": "clip_text_model",
@@ -110,7 +110,7 @@ def write_text_encoder(
 def write_scheduler(
     root: pathlib.Path, schedule: Schedule, ancestral: bool = False
 ) -> None:
-  """`scheduler/`, a `DDIMScheduler`, or an `ancestral` `DDPMScheduler`."""
+  """Writes `scheduler/`, a `DDIMScheduler`, or `DDPMScheduler` if ancestral."""
   name = "DDPMScheduler" if ancestral else "DDIMScheduler"
   of_kind = {"variance_type": "fixed_small"} if ancestral else {
       "set_alpha_to_one": schedule.alpha_to_one}
@@ -130,7 +130,7 @@ def write_scheduler(
 
 
 def write_index(root: pathlib.Path) -> None:
-  """`model_index.json` of a complete text-to-image pipeline."""
+  """Writes `model_index.json`, of a complete text-to-image pipeline."""
   _write_json(root / "model_index.json", {
       "_class_name": "StableDiffusionPipeline",
       "_diffusers_version": _VERSION,
@@ -150,7 +150,7 @@ def write_part(
     directory: str | os.PathLike, weights: str, params: Params,
     config: dict[str, Any], prefix: str = "",
 ) -> None:
-  """A part's config and float16 weights, replacing what is there.
+  """Writes a part's config and float16 weights, in place of older ones.
 
   Args:
     directory: The part's directory.

@@ -1,8 +1,8 @@
-"""Reading a config file without passing over anything it says.
+"""Reads a config file and passes over nothing in it.
 
-What a file says is either a field of ours, or must have the one value that our
-networks implement, or is unknown and an error: a setting that would change the
-function is never passed over.
+A setting is either a field of ours, or must have the one value that our
+networks implement, or is unknown, which is an error. So no setting that would
+change what is computed is passed over.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,7 +12,7 @@ from tav_jax.errors import InputError
 
 
 class Reader:
-  """Reads a config's keys and knows in the end which were left over."""
+  """Reads a config's keys, and knows in the end which were not read."""
 
   def __init__(self, values: Mapping[str, Any], source: str):
     self.values = {k: v for k, v in values.items() if not k.startswith("_")}
@@ -28,7 +28,7 @@ class Reader:
     return self.values.pop(key, default)
 
   def fixed(self, expected: Mapping[str, Any]) -> None:
-    """Checks settings that are implemented with one value only."""
+    """Checks settings of which only one value is implemented."""
     for key, value in expected.items():
       self.check(key, self.get(key, value) in (value, [value]), f"{value!r}")
 
@@ -40,9 +40,9 @@ class Reader:
           f"{expected}")
 
   def finish(self, ignored: Collection[str], models: str) -> None:
-    """Refuses what is left, if set and not among the `ignored`."""
+    """Refuses keys that were not read, if set and not among the `ignored`."""
     for key, value in self.values.items():
       self.check(
           f"{key}={value!r}",
           key in ignored or value in (None, False),
-          f"none of its kind: {models} do not have it")
+          f"no such setting: {models} do not have it")

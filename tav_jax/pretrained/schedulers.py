@@ -1,9 +1,9 @@
 """The scheduler configs of diffusers -> the noise schedule of a model.
 
-Sampling is DDIM's, whatever sampler a checkpoint names: betas, prediction,
-spacing and the last step are read as that sampler has them, missing keys with
-its own defaults. How it takes its steps is left out; what would make another
-process of them is refused.
+Sampling is DDIM's, whatever sampler a checkpoint names. Betas, prediction,
+spacing and the last step are read as that sampler defines them, missing keys
+with its own defaults. Settings of how it takes its steps are ignored; settings
+that would change the diffusion process are refused.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _DDPM = Schedule(
     beta_start=0.0001, beta_end=0.02, beta_schedule="linear", steps_offset=0,
     alpha_to_one=True, clip_sample=True)
 _PNDM = dataclasses.replace(_DDPM, alpha_to_one=False, clip_sample=False)
-# Samplers that count in noise levels end at none.
+# Samplers that step through noise levels end at noise level 0.
 _SIGMAS = dataclasses.replace(
     _PNDM, spacing="linspace", alpha_to_one=True)
 _K_DIFFUSION = dataclasses.replace(
@@ -46,26 +46,26 @@ DEFAULTS = {
     "PNDMScheduler": _PNDM,
     "UniPCMultistepScheduler": _SIGMAS,
 }
-"""What a scheduler's config stands for if it says nothing."""
+"""What a key of a scheduler's config means if it is missing."""
 
-# How another sampler takes its steps.
+# Settings of how another sampler takes its steps: ignored.
 _STEPS = (
     "algorithm_type", "disable_corrector", "euler_at_final",
     "interpolation_type", "lambda_min_clipped", "lower_order_final",
     "noise_sampler_seed", "original_inference_steps", "predict_x0",
     "skip_prk_steps", "solver_order", "solver_p", "solver_type",
     "timestep_scaling", "variance_type")
-# Numbers of what is refused unless it is off.
+# Ignored, since the settings that they belong to are refused unless off.
 _OF_THE_REFUSED = (
     "dynamic_thresholding_ratio", "flow_shift", "sample_max_value", "sigma_max",
     "sigma_min", "time_shift_type")
 
 
 def read_schedule(values: Mapping[str, Any], source: str) -> Schedule:
-  """From the config of one of diffusers' schedulers.
+  """Reads the config of one of diffusers' schedulers.
 
   Raises:
-    InputError: If it asks for something that DDIM here does not do.
+    InputError: If it asks for something that DDIM does not do here.
   """
   read = Reader(values, source)
   name = str(values.get("_class_name"))

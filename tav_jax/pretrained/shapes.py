@@ -1,4 +1,4 @@
-"""What a checkpoint's config files say: networks without their weights."""
+"""A checkpoint's config files: networks without their weights."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -56,7 +56,7 @@ def load_shapes(
 def unet_config(
     directory: pathlib.Path, variant: Mapping[str, str] | None
 ) -> UNetConfig:
-  """Of `unet/`, inflated; raises as `load_unet`."""
+  """Config of the inflated U-Net in `unet/`; raises as `load_unet`."""
   config = configs.read_unet(
       files.read_config(directory), f"{directory}/config.json")
   changes: dict[str, Any] = dict(variant or {})
@@ -64,19 +64,19 @@ def unet_config(
 
 
 def vae_config(directory: pathlib.Path) -> VAEConfig:
-  """Of `vae/`; raises as `load_unet`."""
+  """Config of the autoencoder in `vae/`; raises as `load_unet`."""
   return configs.read_vae(
       files.read_config(directory), f"{directory}/config.json")
 
 
 def text_config(directory: pathlib.Path) -> CLIPTextConfig:
-  """Of `text_encoder/`; raises as `load_unet`."""
+  """Config of `text_encoder/`; raises as `load_unet`."""
   return configs.read_text_encoder(
       files.read_config(directory), f"{directory}/config.json")
 
 
 def load_schedule(directory: pathlib.Path) -> Schedule:
-  """Of `scheduler/`; raises as `load_unet`."""
+  """The noise schedule in `scheduler/`; raises as `load_unet`."""
   return schedulers.read_schedule(
       files.read_config(directory, "scheduler_config.json"),
       f"{directory}/scheduler_config.json")

@@ -13,7 +13,7 @@ def means(rows: Sequence[Mapping[str, str | Mean]]) -> str:
   """A panel for each score: every row's mean and its 95 % interval.
 
   Args:
-    rows: As of `scoring.summary` by one key, such as "system".
+    rows: What `scoring.summary` returns for one key, such as "system".
 
   Returns:
     An `<svg>` element.

@@ -48,10 +48,10 @@ def write(
 
   Args:
     path: The .html file.
-    title: Its heading.
-    means: As of `scoring.summary` by one key, such as "system".
-    differences: The same of `scoring.differences`; may be empty.
-    entries: What to show.
+    title: The page's heading.
+    means: What `scoring.summary` returns for one key, such as "system".
+    differences: The same for `scoring.differences`; may be empty.
+    entries: Prompts and their videos.
   """
   template = string.Template(
       (importlib.resources.files("tav_jax.reports") / "report.html")
@@ -101,10 +101,10 @@ def show(
   """A video for the page.
 
   Args:
-    label: Whose it is.
+    label: Name of the system that made it, or "the source".
     frames: uint8 `f h w c`.
     fps: Frames a second.
-    scores: What is written below.
+    scores: Numbers to write below the video.
   """
   width = frames.shape[2]
   return Shown(

@@ -11,7 +11,7 @@ Row = Mapping[str, str | float | Mean | None]
 
 
 def percent(share: float) -> str:
-  """A share in [0, 1]."""
+  """A share in [0, 1] as a percentage."""
   return f"{100 * share:.1f} %"
 
 
@@ -24,10 +24,10 @@ def write(
   """Writes `name`.md, .csv and .json.
 
   Args:
-    directory: Where to.
-    name: Of the files.
+    directory: Directory of the files.
+    name: Name of the files, before the dot.
     rows: All with the same keys, in the columns' order.
-    cell: How numbers read in markdown.
+    cell: Formats a number in markdown.
   """
   (directory / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n")
   with (directory / f"{name}.csv").open("w", newline="") as file:
@@ -40,7 +40,7 @@ def write(
 def markdown(
     rows: Sequence[Row], cell: Callable[[float], str] = percent
 ) -> str:
-  """A table; numbers read as `cell` writes them."""
+  """A markdown table; `cell` formats its numbers."""
   lines = [list(rows[0]), ["---"] * len(rows[0])]
   lines += [
       [cell(value) if isinstance(value, float)

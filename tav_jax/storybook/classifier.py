@@ -13,13 +13,13 @@ from tav_jax.types import Array
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierConfig:
-  """Its size.
+  """The classifier's sizes.
 
   Attributes:
     heads: Number of classes of each head, by name.
     channels: Width of each level; every level halves height and width.
     groups: Groups of every GroupNorm.
-    strips: Upright strips of the picture that are told apart at the end.
+    strips: Upright strips of the picture that are pooled apart.
   """
 
   heads: tuple[tuple[str, int], ...]
@@ -29,7 +29,8 @@ class ClassifierConfig:
 
 
 class Classifier(nn.Module):
-  """Levels of two convolutions, the first with a stride; one layer a head."""
+  """Levels of two convolutions each, the first strided; a layer for each head.
+  """
 
   config: ClassifierConfig
 
@@ -44,8 +45,8 @@ class Classifier(nn.Module):
         x = Conv(width, stride=stride, name=f"conv_{i}_{j}")(x)
         x = nn.GroupNorm(config.groups, name=f"norm_{i}_{j}")(x)
         x = nn.silu(x)
-    # But for its strip, neither where a thing stands matters nor how often it
-    # occurs.
+    # Mean and maximum of each strip: within it, position must not matter, nor
+    # how often a thing occurs.
     strip = jnp.arange(x.shape[2]) * config.strips // x.shape[2]
     pooled = []
     for i in range(config.strips):

@@ -36,7 +36,7 @@ def write(directory: pathlib.Path) -> None:
 
 
 def _encode(path: pathlib.Path, frames: np.ndarray) -> None:
-  """H.264 with whole colours (4:4:4), for programs rather than browsers."""
+  """Writes H.264, 4:4:4: full colour resolution, for programs to read."""
   with av.open(str(path), "w") as container:
     stream = container.add_stream("libx264", _RATE, options={"crf": "8"})
     stream.height, stream.width = frames.shape[1:3]
@@ -47,7 +47,7 @@ def _encode(path: pathlib.Path, frames: np.ndarray) -> None:
 
 
 def main(argv: list[str]) -> None:
-  """Writes them."""
+  """Writes the clips."""
   del argv
   write(pathlib.Path(flags.FLAGS.out))
 

@@ -37,10 +37,10 @@ class Source(NamedTuple):
 
 
 def sources(count: int, seed: int) -> list[Source]:
-  """The benchmark's videos; the first ones do not depend on the count.
+  """The benchmark's videos; the first ones do not depend on `count`.
 
-  Subjects and verbs take turns, sources are plain (natural colour, no garment,
-  no style), and nothing is one of the pairs held out in training.
+  Subjects and verbs take turns. Sources are plain: natural colour, no garment,
+  no style. No source and no edit shows a pair that training holds out.
   """
   return [_source(i, np.random.default_rng([seed, i])) for i in range(count)]
 

@@ -1,4 +1,4 @@
-r"""Draws the world's sheet: every value of every group, then scenes by lot.
+r"""Draws a sheet of the world: every value of every group, then random scenes.
 
   python -m tav_jax.storybook.gallery --out=docs/world.png
 """
@@ -20,7 +20,7 @@ _ACROSS, _BY_LOT = 7, 14
 _TITLE, _MARGIN = 34, 8
 _INK, _PAPER = (32, 32, 32), (255, 255, 255)
 
-# What a group's values are shown on, and the word for none.
+# The scene on which a group's values are shown, and the word for no value.
 _ROWS = {
     "subject": (Scene(verb="dancing", place="on the grass"), ""),
     "colour": (Scene(subject="rabbit", verb="jumping"), "natural"),
@@ -76,7 +76,7 @@ def _section(title: str, scenes: list[tuple[str, Scene]]) -> Image.Image:
 
 
 def main(argv: list[str]) -> None:
-  """Draws it."""
+  """Draws the sheet."""
   del argv
   save(draw(), flags.FLAGS.out)
 

@@ -1,7 +1,7 @@
 """Checkpoints of the training state, through orbax.
 
-A checkpoint is complete or absent: orbax writes beside and renames, so a run
-that is killed while it saves finds the one before.
+A checkpoint is complete or absent: orbax writes a directory of another name and
+renames it, so a run that is killed while it saves finds the one before.
 """
 
 import os
@@ -23,7 +23,7 @@ class Checkpoints:
 
     Args:
       directory: Where checkpoints go.
-      keep: How many of the latest stay.
+      keep: How many checkpoints stay, the latest ones.
     """
     self._directory = pathlib.Path(directory).resolve()
     self._manager = ocp.CheckpointManager(
@@ -37,9 +37,10 @@ class Checkpoints:
     return self._manager.latest_step()
 
   def has(self, step: int | None) -> bool:
-    """Whether a run could go on at a step; None is before the first.
+    """Whether this run can resume at `step` (None: from the start).
 
-    Runs that are saved one after the other differ by one checkpoint, at most.
+    Videos of a group are saved in turn, so they are at most one checkpoint
+    apart.
     """
     steps = self._manager.all_steps()
     return len(steps) < 2 if step is None else step in steps
@@ -47,23 +48,23 @@ class Checkpoints:
   def save(self, state: State) -> None:
     """Writes the state under the number of steps it has taken.
 
-    Unless it is there: a run of several videos goes on where the last of them
-    was saved, and gives what the others have.
+    Does nothing if that checkpoint exists: a group of videos resumes where the
+    one furthest behind was saved, and then passes what the others have.
     """
     if int(state.step) not in self._manager.all_steps():
       self._manager.save(
           int(state.step), args=ocp.args.StandardSave(state._asdict()),
-          force=True)  # Even if a later one is there.
+          force=True)  # Even if a later one exists.
 
   def restore(self, like: State, step: int | None = None) -> State:
     """A state, with the shapes, types and placement of `like`.
 
     Args:
-      like: Arrays of the devices, or numpy arrays for the host.
+      like: A state of device arrays, or of numpy arrays to stay on the host.
       step: Steps taken; by default at the last checkpoint.
 
     Raises:
-      InputError: If it does not fit `like` or cannot be read.
+      InputError: If the checkpoint does not fit `like` or cannot be read.
     """
     step = self.latest if step is None else step
     abstract = jax.tree.map(

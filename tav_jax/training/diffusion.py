@@ -8,8 +8,8 @@ DDPM (arXiv 2006.11239, Eq. 14) with the loss of each timestep weighted
   w_t = min(SNR_t, gamma) / (SNR_t + 1)  for v,   SNR_t = abar_t / (1 - abar_t)
 
 With abar_T = 0 (zero terminal SNR, arXiv 2305.08891) the latter never trains
-the timestep that sampling begins with. The loss of v by itself weights x_0's by
-SNR_t + 1 (arXiv 2202.00512, Sec. 4), which gamma bounds there in SNR_t's place:
+the timestep that sampling begins with. The unweighted loss of v is that of x_0
+times SNR_t + 1 (arXiv 2202.00512, Sec. 4), which gamma then bounds instead:
 
   w_t = min(SNR_t + 1, gamma) / (SNR_t + 1),   1 at SNR_T = 0.           (3)
 
@@ -35,7 +35,7 @@ from tav_jax.types import Timesteps
 
 
 def stratified(key: jax.Array, batch: int, steps: int) -> Timesteps:
-  """One timestep for each example of a batch, evenly over all."""
+  """A timestep for each example of a batch, spread evenly over all `steps`."""
   where = (jnp.arange(batch) + jax.random.uniform(key, (batch,))) / batch
   return jnp.minimum((where * steps).astype(jnp.int32), steps - 1)
 
@@ -53,7 +53,7 @@ def loss(
     unet: UNetConfig, text: CLIPTextConfig | None, schedule: Schedule,
     gamma: float,
 ):
-  """Eq. (1) as a loss of `training.step`.
+  """Eq. (1) as a `training.step.Loss`.
 
   Parameters are `{"unet": ..., "text": ...}`; a batch has `mean` and `std` of
   the latents, `b h w c` (or pixels, with std 0), and `tokens` `b l`.

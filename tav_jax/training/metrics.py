@@ -19,9 +19,9 @@ class Metrics:
     """Drops what an interrupted run logged after `step`, then appends.
 
     Args:
-      workdir: Where to.
-      step: Where the run goes on.
-      writes: Whether to; of several processes, one should.
+      workdir: Directory of the files.
+      step: Step from which the run goes on.
+      writes: Whether this process writes; of several, only one should.
     """
     self._writes = writes
     if not writes:
@@ -37,7 +37,7 @@ class Metrics:
         str(workdir), purge_step=step + 1 if lines else None)
 
   def scalars(self, step: int, values: dict[str, float]) -> None:
-    """One line and one event a value."""
+    """Writes one line of JSON, and an event for each value."""
     if not self._writes:
       return
     with self._file.open("a") as file:
@@ -46,7 +46,7 @@ class Metrics:
       self._events.add_scalar(name, value, step)
 
   def video(self, step: int, name: str, clip: video.Clip) -> None:
-    """A moving picture, which TensorBoard shows under images."""
+    """Writes an animated GIF, which TensorBoard shows under images."""
     if not self._writes:
       return
     gif = io.BytesIO()

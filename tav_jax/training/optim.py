@@ -30,7 +30,7 @@ def split(params: Params, trainable: Sequence[str]) -> tuple[Params, Params]:
     Two nested trees without a path in common; `merge` joins them again.
 
   Raises:
-    InputError: If a pattern matches nothing, or there is none.
+    InputError: If a pattern matches nothing, or no pattern is given.
   """
   if not trainable:
     raise InputError(
@@ -60,7 +60,7 @@ def split(params: Params, trainable: Sequence[str]) -> tuple[Params, Params]:
 
 
 def merge(trainable: Params, frozen: Params) -> Params:
-  """One tree of both."""
+  """The tree that `split` divided."""
   return traverse_util.unflatten_dict(
       traverse_util.flatten_dict(frozen)
       | traverse_util.flatten_dict(trainable))
@@ -69,7 +69,7 @@ def merge(trainable: Params, frozen: Params) -> Params:
 def learning_rate(
     schedule: str, peak: float, warmup_steps: int, steps: int
 ) -> optax.Schedule:
-  """Linear warm-up to `peak`, then constant, or to 0 at `steps`."""
+  """Linear warm-up to `peak`, then constant, or a decay to 0 at `steps`."""
   if schedule not in SCHEDULES:
     raise InputError(
         f"schedule={schedule!r}: expected {', '.join(SCHEDULES)}")
@@ -98,7 +98,7 @@ def adamw(
 ) -> optax.GradientTransformation:
   """AdamW after clipping the gradients' global norm, as the authors use it.
 
-  Give it the trainable tree alone: clipping and decay see all that they get.
+  Give it the trainable tree alone: clipping and decay act on all leaves.
   """
   return optax.chain(
       optax.clip_by_global_norm(clip_norm),

@@ -50,7 +50,7 @@ class Latents(NamedTuple):
 def init(trainable: Params, optimizer, seed: int) -> State:
   """The state before the first step, on the device.
 
-  A copy: the steps reuse its memory.
+  Parameters are copied, since the steps reuse the state's memory.
   """
   trainable = jax.tree.map(lambda x: jnp.array(x, jnp.float32), trainable)
   return State(

@@ -2,8 +2,8 @@
 
 A builder describes a dataset; `sources(prepare(builder))` are its splits by
 name, each a sequence of records (dicts of arrays and strings) for
-`tav_jax.data.batches`. What is not in the builder's `data_dir` yet is written
-first; what is there is used if it was made from the same.
+`tav_jax.data.batches`. `prepare` writes the dataset unless the builder's
+`data_dir` holds one made from the same inputs.
 """
 
 from tav_jax.data.datasets.builder import Builder, prepare, Records, sources

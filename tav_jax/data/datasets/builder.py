@@ -1,8 +1,8 @@
 """What all datasets share: array records, written by several processes.
 
 TFDS' `Image` and `Video` features need TensorFlow; `Tensor` and `Text` do not.
-A dataset that is being written is in a directory of another name and is moved
-when it is complete, so one that is killed half-way starts again.
+A dataset is written into a directory of another name, which is renamed when it
+is complete; if the process is killed before, the next one starts again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,9 +29,9 @@ from tav_jax.errors import InputError
 log = logging.getLogger("tav_jax.data.datasets")
 
 _SHARD = 1 << 26  # Bytes in a file.
-_CHUNK = 1 << 20  # Bytes that a process makes at a time.
-_WORTH = 1 << 25  # Bytes that make up for the start of a process.
-_PROCESSES = 8  # One process writes what about as many make.
+_CHUNK = 1 << 20  # Bytes of records that a worker makes at a time.
+_WORTH = 1 << 25  # Bytes a worker; below this, it is not worth starting.
+_PROCESSES = 8  # Workers that one writer keeps up with, about.
 
 
 class Builder(tfds.core.ShardBasedBuilder):
@@ -39,7 +39,7 @@ class Builder(tfds.core.ShardBasedBuilder):
 
   Attributes:
     counts: Number of records of each split.
-    record_bytes: About how large one is.
+    record_bytes: Approximate size of a record.
   """
 
   VERSION = tfds.core.Version("1.0.0")
@@ -49,7 +49,7 @@ class Builder(tfds.core.ShardBasedBuilder):
   record_bytes: int
 
   def __init__(self, *, data_dir: str | os.PathLike, config: str):
-    self._map: Callable = map  # While it is written.
+    self._map: Callable = map  # A pool's, while the dataset is written.
     self._made: Callable[[], Any] = lambda: None
     with _quiet():
       super().__init__(
@@ -58,13 +58,13 @@ class Builder(tfds.core.ShardBasedBuilder):
           file_format="array_record")
 
   def features(self) -> dict[str, tfds.features.FeatureConnector]:
-    """What a record has; features that do without TensorFlow."""
+    """The fields of a record, as features that need no TensorFlow."""
     raise NotImplementedError
 
   def work(self, split: str, numbers: range) -> tuple[Callable, Sequence]:
-    """A function and what to call it with for each of these records.
+    """A function that makes a record, and its argument for each record.
 
-    They and the records go to other processes and back.
+    Both are sent to other processes, which send the records back.
     """
     raise NotImplementedError
 
@@ -105,15 +105,15 @@ class Records:
 
 
 def prepare(builder: Builder, processes: int | None = None) -> Builder:
-  """Writes the dataset unless it is there.
+  """Writes the dataset unless it exists.
 
   The processes that make records import the main module, so a script that
   calls this does it under `if __name__ == "__main__":`.
 
   Args:
     builder: The dataset; its `data_dir` says where it is.
-    processes: How many make records; by default by the number of cores and
-      the size. The records do not depend on it.
+    processes: How many workers make records; the default follows from the
+      number of cores and the dataset's size. Records do not depend on it.
 
   Raises:
     InputError: If the directory cannot be written.
@@ -156,7 +156,7 @@ def _write(builder: Builder, processes: int | None) -> None:
           dynamic_ncols=True) as bar,
       tempfile.TemporaryDirectory() as downloads, _quiet()):
     builder._made = bar.update
-    builder.download_and_prepare(download_dir=downloads)  # There are none.
+    builder.download_and_prepare(download_dir=downloads)  # Stays empty.
   seconds = time.monotonic() - begin
   log.info(
       "%s: wrote %d records in %.0f s, %.0f a second, %.0f MB",
@@ -167,7 +167,7 @@ def _write(builder: Builder, processes: int | None) -> None:
 
 @contextlib.contextmanager
 def _parallel(processes: int, chunk: int) -> Iterator[Callable]:
-  """`map`, in that many processes if it is more than one."""
+  """Gives a `map` over so many processes; Python's own if fewer than two."""
   if processes < 2:
     yield map
     return
@@ -193,7 +193,7 @@ def _end_with_parent() -> None:
 
 @contextlib.contextmanager
 def _locked(directory: pathlib.Path) -> Iterator[None]:
-  """Lets one process at a time pass; a killed one lets go."""
+  """Lets one process at a time in; killing it releases the lock."""
   try:
     directory.mkdir(parents=True, exist_ok=True)
     file = (directory / ".lock").open("w")
@@ -208,7 +208,7 @@ def _locked(directory: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Without what TFDS prints and its warning of configs not known to it."""
+  """Silences what TFDS prints, and its warning about unregistered configs."""
   logger = logging.getLogger("absl")
   level = logger.level
   logger.setLevel(logging.ERROR)

@@ -32,7 +32,7 @@ class CaptionedFolder(builder.Builder):
   caption, `text` or `caption`. A GIF is a clip. Everything is scaled until it
   just covers the square and cropped to its centre. A record has
 
-      image    h w c, uint8, or of clips
+      image    h w c, uint8; or, in a folder of clips,
       video    f h w c, uint8, the first frames at that stride
       caption  str
   """
@@ -73,7 +73,7 @@ class CaptionedFolder(builder.Builder):
 
 
 def _rows(folder: pathlib.Path) -> list[_Row]:
-  """The lines of `metadata.jsonl`; blank ones are left out."""
+  """The rows of `metadata.jsonl`."""
   path = folder / "metadata.jsonl"
   if not path.is_file():
     raise InputError(
@@ -126,8 +126,8 @@ def _picture(size: int, row: _Row) -> dict:
       image = ImageOps.exif_transpose(file).convert("RGB")
   except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
     raise InputError(
-        f"{row.where}: {row.file}: cannot be read as a picture ({e}); it may "
-        "be cut short or of another kind") from e
+        f"{row.where}: {row.file}: cannot be read as a picture ({e}); the file "
+        "may be cut short, or not a picture") from e
   image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
   return {"image": np.asarray(image), "caption": row.caption}
 
