@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import tqdm
 
-from tav_jax import cli
+from tav_jax import startup
 from tav_jax.models import attention
 from tav_jax.parallel import placement
 from tav_jax.parallel.mesh import make_mesh
@@ -30,7 +30,7 @@ _LEVELS = ((4096, 40), (1024, 80), (256, 160), (64, 160))  # Positions, width.
 def main(argv):
   """Compiles and prints."""
   del argv
-  cli.set_up()
+  startup.set_up()
   devices, chip = chips.devices("v5e:1x1")
   mesh = make_mesh(devices)
   cases = [(*level, kernel) for level in _LEVELS

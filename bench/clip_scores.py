@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import transformers
 
-from tav_jax import cli, pretrained
+from tav_jax import pretrained, startup
 from tav_jax.data import video
 from tav_jax.measures import clip_score
 from tav_jax.models.clip import (
@@ -118,7 +118,7 @@ def theirs(directory: pathlib.Path, frames: np.ndarray, text: str) -> dict:
 def main(argv) -> None:
   """Prints both and the largest difference."""
   del argv
-  cli.set_up()
+  startup.set_up()
   frames = video.read_all(_VIDEO.value)[:_FRAMES.value]
   with tempfile.TemporaryDirectory() as directory:
     directory = pathlib.Path(directory)

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from configs import storybook
-from tav_jax import cli
+from tav_jax import startup
 from tav_jax.data import video
 from tav_jax.pretrained import files
 from tav_jax.reports import sheet
@@ -66,7 +66,7 @@ def frames(directory: pathlib.Path) -> np.ndarray:
 def main(argv) -> None:
   """Tunes, renders and writes the sheet."""
   del argv
-  cli.set_up()
+  startup.set_up()
   out = pathlib.Path(_OUT.value)
   referee = judge.load(files.locate(files.STORYBOOK) / "judge")
   cells, scores = [], []

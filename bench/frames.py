@@ -11,7 +11,7 @@ frames. Needs no TPU, but its compiler (`requirements-tpu.txt`).
 from absl import app, flags
 
 from configs import default
-from tav_jax import cli
+from tav_jax import startup
 from tav_jax.parallel.mesh import make_mesh
 from tav_jax.planning import chips, planner, programs
 from tav_jax.reports import table
@@ -26,7 +26,7 @@ _TOPOLOGY = flags.DEFINE_string("topology", "v6e:1x1", "As of tav_jax.plan.")
 def main(argv):
   """Compiles and prints."""
   del argv
-  cli.set_up()
+  startup.set_up()
   devices, _ = chips.devices(_TOPOLOGY.value)
   platform, rows, least = devices[0].platform, [], None
   for frames in _FRAMES.value:

@@ -13,7 +13,7 @@ from absl import app, flags
 from ml_collections import ConfigDict
 
 from configs import default
-from tav_jax import cli
+from tav_jax import startup
 from tav_jax.parallel.mesh import make_mesh
 from tav_jax.planning import chips, planner, programs
 from tav_jax.reports import table
@@ -38,7 +38,7 @@ SETTINGS = (
 def main(argv):
   """Compiles and prints."""
   del argv
-  cli.set_up()
+  startup.set_up()
   devices, _ = chips.devices(_TOPOLOGY.value)
   platform = devices[0].platform
   rows = []

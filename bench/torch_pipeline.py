@@ -16,7 +16,7 @@ import diffusers
 import numpy as np
 import torch
 
-from tav_jax import cli, pretrained
+from tav_jax import pretrained, startup
 from tav_jax.pipelines import text_to_image
 from tav_jax.pretrained import files
 from tav_jax.pretrained.parts import token_ids
@@ -75,7 +75,7 @@ def theirs(root: pathlib.Path, prompts: list[str], noise: np.ndarray):
 def main(argv) -> None:
   """Prints the difference and writes the sheet."""
   del argv
-  cli.set_up()
+  startup.set_up()
   root, prompts = files.locate(_CHECKPOINT.value), _PROMPTS.value
   noise, latents, pictures = ours(root, prompts)
   their_latents, their_pictures = theirs(root, prompts, noise)

@@ -14,7 +14,7 @@ import tarfile
 import pytest
 import yaml
 
-from tav_jax import cli
+from tav_jax import startup
 
 ROOT = pathlib.Path(__file__).parents[1]
 TOOLS = (
@@ -204,7 +204,7 @@ def test_mount_on_a_pretended_vm(machine):
   machine.program("gcloud", GCLOUD)
   machine.program("gcsfuse", '#!/bin/bash\necho "$*" >>"$LOG"\n')
   machine.program("mountpoint", '#!/bin/bash\ngrep -q "$2" "$LOG"\n')
-  cache = machine.vm / cli._CACHE.relative_to(pathlib.Path.home())
+  cache = machine.vm / startup.CACHE.relative_to(pathlib.Path.home())
   (cache / "old").mkdir(parents=True)
   for _ in range(2):
     done = machine.run("tpu_vm.sh", "mount", "t", "gs://it")

@@ -208,10 +208,10 @@ def test_the_kernel_compiles_for_a_tpu():
 
 
 REMAT = """
-from tav_jax import cli
+from tav_jax import startup
 from tav_jax.parallel import placement
 from tav_jax.parallel.mesh import make_mesh
-cli.set_up()
+startup.set_up()
 import jax, jax.numpy as jnp
 from tav_jax.planning import chips, costs, programs
 devices, _ = chips.devices("v5e:2x2")

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from bench.peer.case import Case, STEPS, temporal_weight
-from tav_jax import cli, pretrained
+from tav_jax import pretrained, startup
 from tav_jax.models.unet import UNetConfig
 from tav_jax.parallel import placement
 from tav_jax.parallel.mesh import make_mesh
@@ -25,7 +25,7 @@ from tav_jax.sampling.schedule import Schedule
 from tav_jax.training import optim, step
 from tav_jax.types import Params
 
-set_up = cli.set_up
+set_up = startup.set_up
 
 
 def _on_mesh(program):

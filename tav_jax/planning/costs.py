@@ -64,8 +64,8 @@ class Costs(NamedTuple):
     return times[bound], bound
 
 
-# XLA_FLAGS that are for this process's CPU (cli.py) would hold for a TPU too,
-# whose compiler needs the pass that they leave out.
+# XLA_FLAGS that are for this process's CPU (startup.py) would hold for a TPU
+# too, whose compiler needs the pass that they leave out.
 _OF_TPU = {"xla_disable_hlo_passes": ""}
 
 

@@ -11,7 +11,7 @@ from conftest import ROOT
 import pytest
 
 from configs import default
-from tav_jax import cli
+from tav_jax import startup
 from tav_jax.runs.workdir import flatten
 
 PAGES = [
@@ -21,16 +21,16 @@ MODULE = re.compile(r"python -m ((?:tav_jax|bench)[\w.]*\w)")
 
 START = """
 import os
-from tav_jax import cli
-cli.set_up()
+from tav_jax import startup
+startup.set_up()
 import jax, jax.numpy as jnp
 assert jnp.ones(3).sum() == 3  # A flag that XLA does not know stops it here.
-print(os.environ["XLA_FLAGS"] == cli._CPU_FLAGS, jax.default_backend())
+print(os.environ["XLA_FLAGS"] == startup.CPU_FLAGS, jax.default_backend())
 """
 
 REMAT = """
-from tav_jax import cli
-cli.set_up()
+from tav_jax import startup
+startup.set_up()
 import jax, jax.numpy as jnp
 import numpy as np
 
@@ -91,11 +91,11 @@ def test_remat_saves_memory_on_cpu():
 def test_cpu_is_known_before_jax_starts(
     platforms, tpu, plugin, expected, monkeypatch):
   config = types.SimpleNamespace(jax_platforms=platforms)
-  monkeypatch.setattr(cli, "jax", types.SimpleNamespace(config=config))
-  monkeypatch.setattr(cli, "_has_tpu", lambda: tpu)
+  monkeypatch.setattr(startup, "jax", types.SimpleNamespace(config=config))
+  monkeypatch.setattr(startup, "_has_tpu", lambda: tpu)
   monkeypatch.setattr(
       importlib.util, "find_spec", lambda name: "a spec" if plugin else None)
-  assert cli._on_cpu() is expected
+  assert startup.on_cpu() is expected
 
 
 @pytest.mark.slow
