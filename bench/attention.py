@@ -1,14 +1,14 @@
-r"""Which kernel of sparse-causal attention is best on a TPU, without one.
+r"""Compares kernels of sparse-causal attention for a TPU, without a TPU.
 
   pip install -r requirements-tpu.txt
   python -m bench.attention
 
 Compiles forward and gradient of `attend` for one v5e chip, for one frame that
 sees two, at the sizes that Stable Diffusion v1-4 has at 512x512, in bfloat16:
-with "flash", and with "blockwise" in one block, which is attention as it is
-written down (of a loop over more blocks, the compiler counts one turn). Time is
-that of operations or of traffic to the chip's memory at its peak rates,
-whichever is longer.
+with "flash", and with "blockwise" in one block, which is plain attention (of a
+loop over several blocks, the compiler would count one turn alone). The time is
+the longer of two, those of operations and of traffic to the chip's memory at
+its peak rates.
 """
 
 from absl import app
@@ -28,7 +28,7 @@ _LEVELS = ((4096, 40), (1024, 80), (256, 160), (64, 160))  # Positions, width.
 
 
 def main(argv):
-  """Compiles and prints."""
+  """Compiles the programs and prints a table."""
   del argv
   startup.set_up()
   devices, chip = chips.devices("v5e:1x1")

@@ -2,9 +2,10 @@ r"""Scores of a real video by this project and by transformers' Flax CLIP.
 
   python -m bench.clip_scores --shape=vit-l-14 --video=my.mp4
 
-Writes a CLIP of a published shape with random weights, loads it both ways, and
-prints the scores of the video's first frames, from the file to the number, and
-their difference. Needs what the tests need; vit-h-14 takes 16 GB of memory.
+Writes a CLIP of a published shape with random weights, loads it both ways,
+scores the video's first frames with each, starting from the file, and prints
+the scores and their difference. Needs the packages of the tests; vit-h-14 takes
+16 GB of memory.
 """
 
 import pathlib
@@ -28,7 +29,7 @@ from tav_jax.models.clip import (
 from tav_jax.pretrained import names
 from tav_jax.pretrained.clip_config import Preprocessing
 
-_END = 613  # Of the embedded tokenizer, with which the random CLIPs come.
+_END = 613  # End token of the embedded tokenizer, which random CLIPs get.
 
 SHAPES = {
     "tiny": CLIPConfig(
@@ -58,12 +59,12 @@ SHAPES = {
 
 _SHAPE = flags.DEFINE_enum("shape", "tiny", list(SHAPES), "Shape of the CLIP.")
 _VIDEO = flags.DEFINE_string("video", None, "A video file.", required=True)
-_TEXT = flags.DEFINE_string("text", "a man is skiing on the snow", "Its text.")
+_TEXT = flags.DEFINE_string("text", "a man is skiing on the snow", "Prompt.")
 _FRAMES = flags.DEFINE_integer("frames", 4, "How many of its first frames.")
 
 
 def write(directory: pathlib.Path, config: CLIPConfig) -> None:
-  """A CLIP directory with random weights that keep their inputs' size."""
+  """Writes a CLIP with random weights that keep the size of activations."""
   size = config.vision.image_size
   shapes = jax.eval_shape(
       CLIP(config).init, jax.random.key(0), jnp.zeros((1, size, size, 3)),
@@ -96,7 +97,7 @@ def ours(directory: pathlib.Path, frames: np.ndarray, text: str) -> dict:
 
 
 def theirs(directory: pathlib.Path, frames: np.ndarray, text: str) -> dict:
-  """The same by transformers alone."""
+  """The scores by transformers alone."""
   model = transformers.FlaxCLIPModel.from_pretrained(directory)
   inputs = transformers.CLIPImageProcessor.from_pretrained(directory)(
       list(frames), return_tensors="np")
@@ -116,7 +117,7 @@ def theirs(directory: pathlib.Path, frames: np.ndarray, text: str) -> dict:
 
 
 def main(argv) -> None:
-  """Prints both and the largest difference."""
+  """Prints the scores of both, and how far they are apart."""
   del argv
   startup.set_up()
   frames = video.read_all(_VIDEO.value)[:_FRAMES.value]

@@ -4,8 +4,9 @@ r"""Four edits of each of the four embedded videos, on one sheet.
 
 Tunes on each video as `configs/storybook.py` does and renders a change of
 subject, of place, of clothing and of style. Writes `sheet.gif`, `sheet.png`
-and `edits.json` with the scores of the judge: how many frames of each edit
-show each group as asked. Goes on where it was interrupted.
+and `edits.json` with the judge's scores: the share of each edit's frames that
+show each group, such as the subject, as asked. Goes on where it was
+interrupted.
 """
 
 import json
@@ -50,7 +51,10 @@ _EDITS = {
 
 
 def edits(name: str) -> tuple[Scene, list[Scene]]:
-  """The source of an embedded video and its edits; only names matter."""
+  """The source of an embedded video and its edits.
+
+  The scenes give captions and labels; they are not drawn.
+  """
   source, *changes = _EDITS[name]
   return source, [
       Scene(**(vars(source) | change)) for change in changes]

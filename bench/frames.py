@@ -3,9 +3,9 @@ r"""What frames cost: the tuning step of clips of several lengths, compiled.
   python -m bench.random_checkpoint --size=sd1 --out=runs/sd1
   python -m bench.frames --checkpoint=runs/sd1 --topology=v6e:1x1
 
-Operations, traffic and memory of Stable Diffusion's step at 512x512, and how
-many times those of the shortest clip they are, beside how many times the
-frames. Needs no TPU, but its compiler (`requirements-tpu.txt`).
+Prints operations, traffic and memory of Stable Diffusion's step at 512x512, and
+how many times those of the shortest clip each is, beside how many times its
+frames. Needs no TPU, but a TPU's compiler (`requirements-tpu.txt`).
 """
 
 from absl import app, flags
@@ -20,11 +20,11 @@ _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A diffusers directory.", required=True)
 _FRAMES = flags.DEFINE_multi_integer(
     "frames", [8, 16, 32, 64], "Frames of the clips, fewest first.")
-_TOPOLOGY = flags.DEFINE_string("topology", "v6e:1x1", "As of tav_jax.plan.")
+_TOPOLOGY = flags.DEFINE_string("topology", "v6e:1x1", "As for tav_jax.plan.")
 
 
 def main(argv):
-  """Compiles and prints."""
+  """Compiles the programs and prints a table."""
   del argv
   startup.set_up()
   devices, _ = chips.devices(_TOPOLOGY.value)

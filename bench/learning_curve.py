@@ -1,9 +1,9 @@
-r"""What more training gives: the judge's accuracy over pictures seen.
+r"""Plots what more training gives: the judge's accuracy over pictures seen.
 
   python -m bench.learning_curve --workdir=runs/pretrain --out=docs/learning.png
 
 Reads what the diffusion stage logged at every look at its samples. Prints the
-last of it as a table.
+last accuracies as a table.
 """
 
 import json
@@ -23,7 +23,7 @@ _SPLITS = {"test": "pairs seen in training", "held_out": "pairs never seen"}
 
 
 def read(stage: pathlib.Path) -> list[dict]:
-  """Looks at the samples: pictures seen, and `split/group` accuracies."""
+  """Looks at samples, each as pictures seen and `split/group` accuracies."""
   config = json.loads((stage / "config.json").read_text())
   size = config["optimizer"]["batch_size"]
   looks = {}  # By step; each kind of caption is logged on a line of its own.

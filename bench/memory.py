@@ -4,9 +4,9 @@ r"""What each memory setting is worth, from programs compiled ahead of time.
   python -m bench.memory --checkpoint=runs/sd1 --frames=8 --size=256
   python -m bench.memory --checkpoint=runs/sd1 --topology=v5e:1x1
 
-One setting at a time is changed from its default. Weights, optimizer and the
-compiler's temporaries of the tuning step, and the most that the autoencoder's
-programs have beside its weights.
+Changes one setting at a time from its default. Prints the bytes of weights and
+optimizer, of the compiler's temporaries in the tuning step, and of those in the
+autoencoder's programs.
 """
 
 from absl import app, flags
@@ -23,7 +23,7 @@ _CHECKPOINT = flags.DEFINE_string(
 _FRAMES = flags.DEFINE_integer("frames", 24, "Frames of the clip.")
 _SIZE = flags.DEFINE_integer("size", 512, "Its height and width, pixels.")
 _TOPOLOGY = flags.DEFINE_string(
-    "topology", chips.LOCAL, "As of tav_jax.plan.")
+    "topology", chips.LOCAL, "As for tav_jax.plan.")
 _GB = 1e9
 
 SETTINGS = (
@@ -36,7 +36,7 @@ SETTINGS = (
 
 
 def main(argv):
-  """Compiles and prints."""
+  """Compiles the programs and prints a table."""
   del argv
   startup.set_up()
   devices, _ = chips.devices(_TOPOLOGY.value)

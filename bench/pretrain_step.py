@@ -37,7 +37,7 @@ _WORDS = 614  # Size of the drawn world's vocabulary.
 
 
 class Tokenizer:
-  """As much of a tokenizer as the networks' sizes need."""
+  """A stand-in for the tokenizer, with what determines the networks' sizes."""
 
   eos_token_id = _WORDS - 1
 

@@ -117,7 +117,10 @@ def _write_part(
 
 
 def _draw(random, path: str, shape: tuple[int, ...]) -> np.ndarray:
-  """Norms one, biases zero, the rest normal, keeping the inputs' size."""
+  """Ones for norms, zeros for biases, else normal numbers.
+
+  Their variance keeps the size of activations.
+  """
   leaf = path.rsplit("/", 1)[-1]
   if leaf == "scale":
     return np.ones(shape, np.float16)

@@ -1,12 +1,12 @@
-r"""Many videos tuned together, against the same one after another.
+r"""Times the tuning of many videos together, and one after another.
 
   python -m bench.together --out=runs/together [--steps=40]
 
 The embedded model on eight videos: the four that come with it, with two seeds
 each. `python -m tav_jax.tune_many` with --together=8 and --together=1 (one
 process in both cases), and `python -m tav_jax.tune` eight times, take turns.
-Compiled programs are there from a first round that does not count. Prints a
-table of wall times, and how far the two losses are apart.
+A first round, which does not count, fills the cache of compiled programs.
+Prints a table of wall times, and how far the losses of these ways are apart.
 """
 
 import csv

@@ -1,4 +1,4 @@
-r"""Draws with diffusers' own PyTorch pipeline what this project draws.
+r"""Compares pictures by this project and by diffusers' own PyTorch pipeline.
 
   pip install torch diffusers==0.35.2
   python -m bench.torch_pipeline --checkpoint=runs/pretrain/model \

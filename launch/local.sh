@@ -20,7 +20,7 @@ esac
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Runs it, since it can be installed on a machine without a GPU.
+# Runs nvidia-smi, which may be installed on a machine without a GPU.
 if nvidia-smi >/dev/null 2>&1; then
   jax=$(sed -n 's/^jax\(\[[^]]*\]\)\{0,1\}==\([^ ;#]*\).*/\2/p' \
     requirements.txt)

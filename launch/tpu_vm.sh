@@ -11,7 +11,7 @@
 # ENTRY is tune, tune_many, sample, evaluate, pretrain or plan. Paths in FLAGS
 # and REMOTE_DIR are relative to the checkout on the VM; REMOTE_DIR is copied
 # into LOCAL_DIR, from worker 0. A slice of several workers (v5litepod-16, ...)
-# wants --multi_host and --workdir=bucket/... of `run`. Environment:
+# needs `run` with --multi_host and --workdir=bucket/... Environment:
 #
 #   TPU_TYPE   v5litepod-1 (default), v5litepod-16, v6e-4, v5p-8, v4-8, ...
 #   VERSION    runtime version (default: the one for TPU_TYPE)
@@ -39,7 +39,7 @@ is_dry_run() {
   [ "${DRY_RUN:-}" = 1 ]
 }
 
-# In single quotes where needed: of the whole line, %q is hard to read.
+# Puts a word into single quotes where needed, which read better than %q.
 quote() {
   case $1 in
     '' | *[!A-Za-z0-9_./:=@%+,-]*)
@@ -86,7 +86,7 @@ setup_command() {
   cat <<'END'
 set -e
 mkdir -p tav_jax
-# Files that were sent last time and may have been deleted since.
+# Removes the files sent last time, some of which may have been deleted since.
 if [ -f tav_jax.tar.gz ]; then
   tar -tzf tav_jax.tar.gz | grep -v '/$' | (cd tav_jax && xargs -d '\n' rm -f)
 fi

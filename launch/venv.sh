@@ -9,8 +9,8 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv
-installed=$venv/tav_jax.installed    # What the finished installation was of.
-installing=$venv/tav_jax.installing  # Stays behind if it was interrupted.
+installed=$venv/tav_jax.installed    # What a finished installation was made of.
+installing=$venv/tav_jax.installing  # Is left behind by an interrupted one.
 
 say() {
   echo "venv.sh: $*" >&2
@@ -34,7 +34,7 @@ version_of() {
   "$1" -c 'import platform; print(platform.python_version())' 2>/dev/null
 }
 
-# By running each: a version manager's shim can be on PATH and not work.
+# Runs each to see: a version manager's shim can be on PATH and not work.
 find_python() {
   local python
   for python in python3.13 python3.12 python3.11 python3; do
@@ -123,7 +123,7 @@ say "$did .venv with Python $(version_of "$venv/bin/python"):" \
 rm -f "$installed"
 echo "$wanted" >"$installing"
 if ! install "$@"; then
-  # It ended by itself, so that the next run can build on what is there.
+  # It was not interrupted: the next run can build on what it has installed.
   rm -f "$installing"
   say "error: the installation failed"
   exit 1

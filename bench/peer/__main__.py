@@ -8,17 +8,17 @@ r"""Time and memory of this project beside the same method in PyTorch.
 The peer (torch_unet.py, theirs.py) has diffusers' modules and
 `scaled_dot_product_attention`. Both have the same weights, inputs, noise,
 timestep and number of threads; activations are recomputed in both or in none.
-Each has a process of its own for each program, and the two are asked in turns
-for one run; times are medians. CPU time is that of all threads together, which
-others on the machine change less. Memory is the most that the process ever had.
-After them, in turns too: PyTorch in bfloat16, and models other than the
-embedded one with `model.memory=fit`, which rounds frozen weights to bfloat16.
+Each framework has a process of its own for each program, and the two take turns
+at single runs; times are medians. CPU time is the sum over all threads, which
+other processes on the machine change less. Memory is the process's peak. After
+them, in turns too, come PyTorch in bfloat16, and models other than the embedded
+one with `model.memory=fit`, which rounds frozen weights to bfloat16.
 
 The first results of both, in float32, are compared: the largest difference over
-the largest value, and the norm of the difference over the norm. Steps of
-sampling and inversion are what they add to the latents; the gradient is that
-which AdamW has, clipped. Where it is about zero, AdamW's first step has the
-sign of its rounding, which shows in the largest difference of the weights.
+the largest value, and the norm of the difference over the norm. For sampling
+and inversion, the results are what a step adds to the latents; the gradient is
+compared after clipping. Where it is nearly zero, rounding decides the sign of
+AdamW's first step, which shows in the largest difference of the weights.
 """
 
 import dataclasses
@@ -83,7 +83,10 @@ def measure(program: str, case: Case, cache: str) -> dict:
 def in_turns(
     program: str, cases: dict[str, tuple[str, Case]], cache: str
 ) -> dict[str, dict]:
-  """Start, memory, flags and, but of the job, median times of each."""
+  """Start, memory, flags and median times of each case, which take turns.
+
+  The whole job runs once: its time is the start's.
+  """
   workers = {
       kind: Worker(framework, program, case, cache)
       for kind, (framework, case) in cases.items()}
@@ -104,12 +107,12 @@ def in_turns(
 
 
 def _has_bfloat16() -> bool:
-  """Whether PyTorch has more than a fallback for it on this CPU."""
+  """Whether PyTorch has bfloat16 kernels for this CPU, not just a fallback."""
   return "avx512bw" in pathlib.Path("/proc/cpuinfo").read_text()
 
 
 def table(header: str, rows: list[list[str]]) -> None:
-  """Prints a table in markdown, and a line after it."""
+  """Prints a markdown table and an empty line."""
   print(f"| {header} |")
   print("|", " | ".join("---" for _ in header.split("|")), "|")
   for row in rows:

@@ -1,6 +1,6 @@
 """What both frameworks are given, and how far apart their results are.
 
-Knows numpy alone: no framework's time or memory is to have the other's in it.
+Imports no framework, so that neither one's time or memory includes the other's.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import numpy as np
 
 from configs import default, storybook
 
-# Of tuning or sampling, which a run of this project takes at a time.
+# Steps of tuning or sampling that a run of this project takes at a time.
 STEPS = 10
 
 _EMBEDDED = pathlib.Path("tav_jax/storybook/checkpoint")
@@ -27,7 +27,7 @@ class Case:
     checkpoint: A diffusers directory, or "storybook".
     frames: Frames of the clip.
     size: Its height and width, in pixels.
-    dtype: Of PyTorch's weights and arithmetic, "float32" or "bfloat16".
+    dtype: Type of PyTorch's weights and arithmetic, "float32" or "bfloat16".
     memory: This project's `model.memory`.
   """
 
@@ -82,7 +82,8 @@ class Case:
 def temporal_weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
   """A random weight of a temporal attention, under its torch name.
 
-  None is zero: a new temporal attention is, and its errors would not show.
+  It is not zero, as a new temporal attention's output projection is, which
+  would hide the errors of all the others.
   """
   random = np.random.default_rng(zlib.crc32(name.encode()))
   bound = np.float32(shape[-1] ** -0.5)
@@ -90,7 +91,7 @@ def temporal_weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def apart(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
-  """Largest difference and norm of the difference, relative."""
+  """Relative largest difference, and relative norm of the difference."""
   ours, theirs = (x.astype(np.float64) for x in (ours, theirs))
   norm = np.linalg.norm
   return (

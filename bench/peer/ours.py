@@ -1,6 +1,7 @@
 """The programs of the comparison, in this project.
 
-Each is a function of a case that gives what to time, and what it came to.
+Each is a function of a case; it returns a function to time, and another that
+gives the results of its last call.
 """
 
 import dataclasses
@@ -29,7 +30,7 @@ set_up = startup.set_up
 
 
 def _on_mesh(program):
-  """`program(case, mesh, ...)` without `mesh`, on that of the case's config."""
+  """`program` without its argument `mesh`: that of the case's config."""
 
   @functools.wraps(program)
   def begin(case: Case, *args):
@@ -47,7 +48,7 @@ def _on_mesh(program):
 
 
 class Network(NamedTuple):
-  """As much of a `VideoModel` as denoising needs.
+  """The fields of a `VideoModel` that denoising needs.
 
   Trainable parameters have a first axis `v`, here of one video.
   """
@@ -93,7 +94,7 @@ def tuning(case: Case):
 
 
 def tuning_run(case: Case):
-  """Ten steps of tuning, which a run takes at a time."""
+  """Ten steps of tuning in one dispatch, as a run takes them."""
   run, _ = _tuning(case, STEPS)
   return run, lambda: {}
 
@@ -136,7 +137,7 @@ def sampling(case: Case):
 
 
 def sampling_run(case: Case):
-  """Ten of them, which a run takes at a time."""
+  """Ten steps of sampling in one dispatch, as a run takes them."""
   run, _ = _sampling(case, STEPS)
   return run, lambda: {}
 
@@ -244,7 +245,7 @@ def job(case: Case):
 
 
 def _join(params: Params) -> np.ndarray:
-  """All of one video's parameters, in the order of their torch names."""
+  """One video's parameters as one vector, in the order of torch names."""
   one = jax.tree.map(lambda x: x[0], params)
   return np.concatenate([
       x.ravel() for _, x in sorted(names.write_torch_names(one).items())])

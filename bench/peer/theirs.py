@@ -1,6 +1,7 @@
 """The programs of the comparison, in PyTorch.
 
-Each is a function of a case that gives what to time, and what it came to.
+Each is a function of a case; it returns a function to time, and another that
+gives the results of its last call.
 """
 
 import contextlib
@@ -16,29 +17,29 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from bench.peer.case import Case, STEPS, temporal_weight
 from bench.peer.torch_unet import inflate
 
-_FRAMES_AT_A_TIME = 4  # Of the autoencoder, as in this project.
+_FRAMES_AT_A_TIME = 4  # In the autoencoder, as in this project.
 
 
 def set_up() -> None:
-  """As many threads as XLA has."""
+  """Gives PyTorch as many threads as XLA has."""
   torch.set_num_threads(len(os.sched_getaffinity(0)))
 
 
 class Schedule:
-  """DDIM with diffusers' noise schedule, both ways, and the loss' target."""
+  """Steps of DDIM and of its inversion, and the target of the loss."""
 
   def __init__(self, case: Case):
     self.ddim = DDIMScheduler.from_pretrained(case.root / "scheduler")
     self._is_v = self.ddim.config.prediction_type == "v_prediction"
 
   def steps(self, count: int) -> list[tuple[int, int]]:
-    """Timesteps of sampling and the next cleaner of each."""
+    """Pairs of a timestep of sampling and the next, less noisy one."""
     self.ddim.set_timesteps(count)
     times = self.ddim.timesteps.tolist()
     return list(zip(times, [*times[1:], -1], strict=True))
 
   def move(self, x, prediction, source: int, target: int):
-    """X at `target` from x and the prediction at `source`."""
+    """The latents at `target`, from x and the prediction at `source`."""
     signal, sigma = self._scales(source)
     if self._is_v:
       x0 = signal * x - sigma * prediction
@@ -76,13 +77,13 @@ class Video:
       self.unet.enable_gradient_checkpointing()
 
   def set_temporal(self) -> None:
-    """The temporal attentions' weights that both frameworks have."""
+    """Sets temporal attentions' weights to those that both frameworks have."""
     for name, p in self.trainable.items():
       if "attn_temp" in name:
         p.data.copy_(torch.from_numpy(temporal_weight(name, p.shape)))
 
   def train(self) -> None:
-    """What trains is float32, whatever the rest is."""
+    """Makes trainable parameters float32, whatever the frozen ones are."""
     for p in self.trainable.values():
       p.data = p.data.float()
       p.requires_grad_(True)
@@ -177,7 +178,7 @@ def sampling(case: Case):
 
 
 def sampling_run(case: Case):
-  """Ten of them."""
+  """Ten steps of sampling."""
   return _ten(sampling(case))
 
 

@@ -1,6 +1,6 @@
 """Tune-A-Video's network in PyTorch, from diffusers' modules.
 
-The strongest that a PyTorch user would write: diffusers' U-Net, channels last,
+The fastest that a PyTorch user would write it: diffusers' U-Net, channels last,
 with `scaled_dot_product_attention` in all three attentions. Frames are batch
 entries, `(b f) c h w`; parameters have the names of the authors' code.
 """
@@ -16,7 +16,7 @@ TRAINABLE = ("attn1.to_q.", "attn2.to_q.", "attn_temp.")
 
 
 def inflate(unet: UNet2DConditionModel, frames: int) -> None:
-  """Makes an image network one of clips of so many frames, in place."""
+  """Turns an image network into one for clips of `frames` frames, in place."""
   for module in list(unet.modules()):
     if isinstance(module, BasicTransformerBlock):
       width, heads = module.attn1.query_dim, module.attn1.heads
@@ -49,13 +49,13 @@ class VideoBlock(BasicTransformerBlock):
 class ClipGroupNorm(torch.nn.GroupNorm):
   """GroupNorm over all frames of a clip.
 
-  Channels last, a clip is one picture of as many times the height, so that no
-  array is copied.
+  With channels last, a clip is one picture, as many times as high as it has
+  frames, so that no array is copied.
   """
 
   @classmethod
   def of(cls, norm: torch.nn.GroupNorm, frames: int) -> "ClipGroupNorm":
-    """The image model's, with its parameters."""
+    """A norm over clips with the parameters of `norm`, the image model's."""
     new = cls(norm.num_groups, norm.num_channels, norm.eps)
     new.weight, new.bias, new.frames = norm.weight, norm.bias, frames
     return new
@@ -68,7 +68,7 @@ class ClipGroupNorm(torch.nn.GroupNorm):
 
 
 class SparseCausal:
-  """Keys and values of the first frame and of the one before."""
+  """Attention of each frame to the first frame and to the one before it."""
 
   def __init__(self, frames: int):
     self._seen = torch.tensor(
@@ -89,7 +89,7 @@ class SparseCausal:
 
 
 class Cross:
-  """Of all frames at once, so that the text is there once a clip."""
+  """Attention of all frames at once to the text, projected once a clip."""
 
   def __init__(self, frames: int):
     self._frames = frames
@@ -107,7 +107,7 @@ class Cross:
 
 
 class Temporal:
-  """Of each position over all frames."""
+  """Attention of each position over all frames."""
 
   def __init__(self, frames: int):
     self._frames = frames

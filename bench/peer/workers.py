@@ -1,6 +1,6 @@
-"""Frameworks in processes of their own, which wait without computing.
+"""Runs each framework in a process of its own, which waits without computing.
 
-So each has its memory and its threads for itself.
+So neither one's memory or threads are mixed with the other's.
 """
 
 import importlib
@@ -15,19 +15,19 @@ from bench.peer.case import Case
 
 
 class Worker:
-  """A process that has one program of one framework.
+  """A process that runs one program of one framework.
 
   Attributes:
     start: Seconds from the start of the process to the first result.
   """
 
   def __init__(self, framework: str, program: str, case: Case, cache: str):
-    """Waits for the first result.
+    """Starts the process and waits for its first result.
 
     Args:
       framework: The module of its programs, "ours" or "theirs".
       program: A key of that module's `PROGRAMS`.
-      case: What to run it on.
+      case: Checkpoint and sizes to run it on.
       cache: Directory of JAX's compiled programs.
     """
     context = multiprocessing.get_context("spawn")
@@ -35,7 +35,7 @@ class Worker:
     started = time.perf_counter()
     self._process = context.Process(
         target=_serve, args=(there, framework, program, case, cache),
-        daemon=True)  # Ends when the others' turns have failed.
+        daemon=True)  # Ends when this process fails at another worker.
     self._process.start()
     there.close()
     self._receive()
@@ -50,11 +50,11 @@ class Worker:
     return self._ask("memory")
 
   def result(self) -> dict:
-    """Arrays that the last run came to."""
+    """Arrays that the last run computed."""
     return self._ask("result")
 
   def flags(self) -> str:
-    """Its flags for XLA."""
+    """The process's XLA_FLAGS."""
     return self._ask("flags")
 
   def stop(self) -> None:
@@ -85,13 +85,13 @@ class Worker:
 
 
 def _serve(pipe, framework: str, program: str, case: Case, cache: str) -> None:
-  """The process: one run, then whatever is asked for."""
+  """Runs in the process: the program once, then whatever is asked for."""
   os.environ["JAX_PLATFORMS"] = "cpu"
   os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
   # OpenMP's threads would else spin, which takes many times as long when
   # anything else runs, and would disturb the others' turns.
   os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-  # transformers loads whichever frameworks are there.
+  # transformers imports every framework that is installed.
   os.environ["USE_TORCH" if framework == "ours" else "USE_FLAX"] = "0"
   module = importlib.import_module(f"bench.peer.{framework}")
   module.set_up()
