@@ -1,4 +1,4 @@
-r"""The paper's scores of videos that are there, of one system or several.
+r"""The paper's scores of existing videos, of one system or several.
 
   python -m tav_jax.evaluate --config=configs/evaluate.py \
       --workdir=runs/scores --config.systems="('runs/demo', 'theirs')"

@@ -3,8 +3,8 @@ r"""DDPM (arXiv 2006.11239) on small drawings: pixels, no text, no autoencoder.
   python -m tav_jax.pretrain --config=configs/pretrain_ddpm.py \
       --workdir=runs/ddpm
 
-The paper's schedule, loss and sampler on a network for CPUs. Told what to draw,
-it needs a text encoder first:
+The paper's schedule, loss and sampler on a network for CPUs. To be told by a
+caption what to draw, it needs a text encoder first:
 
   python -m tav_jax.pretrain --config=configs/pretrain_ddpm.py \
       --workdir=runs/ddpm-text --config.diffusion.model.captioned=True \

@@ -3,7 +3,7 @@ r"""Tune-A-Video, its ablations and its neighbours: one network, other fields.
   python -m tav_jax.tune --config=configs/variants.py:vdm_baseline \
       --workdir=runs/vdm --config.video.path=my.mp4 ...
 
-Each is the default config but for what is said here.
+Each is the default config with the changes that are listed here.
 """
 
 from typing import Any
@@ -19,13 +19,13 @@ _UNTUNED_IMAGE_MODEL: dict[str, dict[str, Any]] = {
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     # The method (arXiv 2212.11565).
     "tune_a_video": {},
-    # Its ablations: self-attention sees its own frame, as in the image model;
-    # the inflated image model as it is; noise that knows nothing of the video.
+    # Its ablations: a frame's self-attention sees that frame alone, as in the
+    # image model; no tuning; start noise that does not depend on the video.
     "without_sc_attn": {"model": {"spatial": "own"}},
     "without_tuning": {"optimizer": {"steps": 0}},
     "without_inversion": {"sampling": {"start": "random"}},
-    # Without the noise that carries the source's structure, what the
-    # self-attention sees has to hold the frames together.
+    # Without inverted noise, which carries the source's structure, attention
+    # alone has to hold the frames together.
     "without_sc_attn_and_inversion": {
         "model": {"spatial": "own"}, "sampling": {"start": "random"}},
     # Video Diffusion Models' factorised attention (2204.03458).
@@ -34,17 +34,17 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "make_a_video": {"model": {
         "spatial": "own", "temporal": "relative", "convolution": "pseudo_3d",
         "trainable": (r"\w+_temp",)}},
-    # All frames attend to the first, from one noise, without its warping of
-    # the noise (2303.13439).
+    # All frames attend to the first and start from one noise (2303.13439, but
+    # without its warping of the noise).
     "text2video_zero": _UNTUNED_IMAGE_MODEL | {
         "model": _UNTUNED_IMAGE_MODEL["model"] | {"spatial": "first"},
         "sampling": {"start": "shared"}},
-    # What sparse-causal attention does by itself: the image model, below, with
-    # it in the place of self-attention.
+    # What sparse-causal attention does by itself: it replaces self-attention in
+    # the image model below.
     "sc_attn_alone": _UNTUNED_IMAGE_MODEL | {
         "model": _UNTUNED_IMAGE_MODEL["model"] | {"spatial": "sparse_causal"},
         "sampling": {"start": "random"}},
-    # Every frame on its own, from noise of its own.
+    # Every frame by itself, from noise of its own.
     "image_model": _UNTUNED_IMAGE_MODEL | {
         "model": _UNTUNED_IMAGE_MODEL["model"] | {"spatial": "own"},
         "sampling": {"start": "random"}},

@@ -1,1 +1,1 @@
-"""Numbers about videos and pictures; nothing here knows a run."""
+"""Numbers about videos and pictures; no module here knows a run."""

@@ -1,7 +1,7 @@
 r"""Scores of the paper (arXiv 2212.11565, Sec. 4.2), on CLIP embeddings.
 
-With unit vectors e_1 ... e_f of a video's frames, in CLIP's space, and t of the
-text that it was asked for (clip.py, Eq. 1):
+With e_1 ... e_f the unit vectors of a video's frames and t that of its prompt,
+in CLIP's space (models/clip.py, Eq. 1):
 
   frame consistency       100 mean over pairs i < j of e_i . e_j         (1)
   adjacent consistency    100 mean over i of e_i . e_{i+1}               (2)
@@ -10,8 +10,8 @@ text that it was asked for (clip.py, Eq. 1):
 
 (1) is the paper's; some later papers report (2) under its name. (3) is the mean
 of transformers' `logits_per_image` for OpenAI's CLIPs, whose exp(s) is 100;
-CLIPScore has another factor. (4) is by another CLIP (arXiv 2305.01569), with
-its own temperature. The CLIP of the paper is openai/clip-vit-large-patch14.
+CLIPScore has another factor. (4) is of another CLIP (arXiv 2305.01569), with a
+temperature of its own. The paper's CLIP is openai/clip-vit-large-patch14.
 """
 
 import dataclasses
@@ -52,12 +52,12 @@ def alignment(frames: Float[Array, "f e"], text: Float[Array, " e"]) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Scorer:
-  """A CLIP that embeds frames and texts, from uint8 and strings."""
+  """A CLIP that embeds frames (uint8) and texts (strings), and scores them."""
 
   clip: Clip
 
   def embed_frames(self, frames: Frames) -> Float[np.ndarray, "f e"]:
-    """Unit vectors of frames, prepared as the checkpoint wants it."""
+    """Unit vectors of frames, which are prepared as the checkpoint demands."""
     pixels = _processor(self.clip.preprocessing)(
         list(frames), return_tensors="np")["pixel_values"]
     pixels = np.moveaxis(pixels, 1, -1)

@@ -3,8 +3,8 @@ r"""Scores of an edited video against the true one (uint8 `f h w c` both).
   PSNR, SSIM          mean over frames (Wang et al., IEEE TIP 2004)
   motion error        mean over pixels and steps of |u - u*|, in pixels,  (1)
                       u and u* the optical flow of the two from frame i to i+1
-  preservation        PSNR to the *source* where the true edit changes nothing,
-                      None if that is less than a twentieth of it
+  preservation        PSNR to the *source* where the true edit changes nothing;
+                      None if it leaves less than a twentieth of the pixels
 """
 
 import itertools
@@ -21,7 +21,7 @@ _LEAST = 0.05
 def scores(
     edited: np.ndarray, truth: np.ndarray, source: np.ndarray
 ) -> dict[str, float | None]:
-  """All of the above."""
+  """All four scores."""
   return {
       "PSNR": float(np.mean([
           psnr(a, b) for a, b in zip(edited, truth, strict=True)])),
@@ -49,7 +49,7 @@ def preservation(
 
 
 def _flow(frames: np.ndarray) -> np.ndarray:
-  """From each frame to the next, `f-1 2 h w`, in pixels."""
+  """Optical flow from each frame to the next, `f-1 2 h w`, in pixels."""
   grey = color.rgb2gray(frames)
   return np.stack([
       registration.optical_flow_tvl1(a, b)

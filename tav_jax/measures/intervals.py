@@ -1,12 +1,12 @@
-"""How sure a mean over videos is.
+"""Confidence intervals of means over videos.
 
 With n draws of mean m and standard deviation s, Student's interval
 
   m -+ t s / sqrt(n),   t the 97.5 % quantile with n - 1 degrees of freedom,
 
-covers the true mean in 95 % of samples if draws are normal, of any number. (A
+covers the true mean in 95 % of samples for every n, if draws are normal. (A
 percentile bootstrap of eight draws covers it in 90 %.) Draws have to be
-independent: average first what belongs to one video.
+independent: first average the values that belong to one video.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from scipy import stats
 class Mean(NamedTuple):
   """A mean with the ends of its 95 % interval and the number of draws.
 
-  One draw has no interval; none has no mean either. What is missing is None.
+  Of one draw there is no interval, of no draw no mean: these fields are None.
   """
 
   mean: float | None
