@@ -15,6 +15,7 @@ from tav_jax import startup
 from tav_jax.parallel.mesh import make_mesh
 from tav_jax.planning import chips, planner, programs
 from tav_jax.reports import table
+from tav_jax.runs import settings
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A diffusers directory.", required=True)
@@ -34,7 +35,8 @@ def main(argv):
     config.model.checkpoint = _CHECKPOINT.value
     config.video.frames = frames
     mesh = make_mesh(devices, **config.mesh)
-    tuning, *_ = programs.of_run(config, mesh, platform)
+    tuning, *_ = programs.of_run(
+        settings.of(config.to_dict()), mesh, platform)
     cost = planner.cost(tuning, mesh, platform)
     least = least or (frames, cost)
     times = lambda what, of=cost, least=least[1]: (

@@ -17,6 +17,7 @@ from tav_jax import startup
 from tav_jax.parallel.mesh import make_mesh
 from tav_jax.planning import chips, planner, programs
 from tav_jax.reports import table
+from tav_jax.runs import settings
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A diffusers directory.", required=True)
@@ -47,7 +48,8 @@ def main(argv):
     mesh = make_mesh(devices, **config.mesh)
     row = {"setting": ", ".join(
         f"model.{k}={v}" for k, v in changed.items()) or "defaults"}
-    for program in programs.of_run(config, mesh, platform):
+    chosen = settings.of(config.to_dict())
+    for program in programs.of_run(chosen, mesh, platform):
       kind = program.name.split()[0]
       if kind in ("tuning", "encoding", "decoding"):
         row |= _cells(kind, program, mesh, platform)

@@ -18,6 +18,7 @@ from tqdm.contrib import logging as tqdm_logging
 from tav_jax import startup
 from tav_jax.errors import InputError
 from tav_jax.parallel import processes
+from tav_jax.runs.settings import with_defaults
 from tav_jax.runs.workdir import flatten, read_config
 
 _WORKDIR = flags.DEFINE_string(
@@ -27,10 +28,16 @@ _MULTI_HOST = flags.DEFINE_bool(
     "command; JAX finds the others, or JAX_COORDINATOR_ADDRESS, "
     "JAX_NUM_PROCESSES and JAX_PROCESS_ID say where they are.")
 
+OUT_OF_MEMORY = (
+    "out of device memory; set model.memory=fit and sampling.batch_size=1, "
+    "with which the same command goes on where it was, or take more devices; "
+    "else, in another workdir if this one has a checkpoint, lower "
+    "video.frames, video.width and video.height")
+
 
 def run(
     main: Callable, *, config_from_workdir: bool = False,
-    needs_workdir: bool = True,
+    needs_workdir: bool = True, multi_host: bool = False,
 ) -> None:
   """Parses flags, runs `main(config, workdir)` and exits.
 
@@ -39,16 +46,18 @@ def run(
     config_from_workdir: Whether `--config` is the workdir's `config.json`
       rather than a config file.
     needs_workdir: Whether it is an error to give none.
+    multi_host: Whether several processes may run it together: then one of them
+      writes, and all that depends on files is what that one saw.
   """
   base = _workdir_config if config_from_workdir else _file_config
   app.run(
       lambda config: _guard(main, config),
-      flags_parser=lambda argv: _parse(argv, base, needs_workdir))
+      flags_parser=lambda argv: _parse(argv, base, needs_workdir, multi_host))
 
 
 def _parse(
     argv: list[str], base: Callable[[str], config_dict.ConfigDict],
-    needs_workdir: bool,
+    needs_workdir: bool, multi_host: bool,
 ) -> config_dict.ConfigDict:
   """What `base` of --config makes, with --config.key=value of the flags."""
   file, argv = _config_file(argv)
@@ -59,6 +68,10 @@ def _parse(
       raise InputError(
           "--workdir= is missing; expected --workdir=DIR, the directory of a "
           "run, such as --workdir=runs/mine")
+    if _MULTI_HOST.value and not multi_host:
+      raise InputError(
+          "--multi_host: this command runs in one process; expected it of "
+          "tav_jax.tune, tune_many and sample; leave it out")
     config = base(file)
     known = [path for path, _ in flatten(config.to_dict())]
     flag = config_flags.DEFINE_config_dict(
@@ -127,7 +140,7 @@ def _workdir_config(file: str) -> config_dict.ConfigDict:
         "--config=FILE is not for sampling, which has the workdir's own "
         "config; leave it out and change keys with --config.sampling.key=value")
   try:
-    values = read_config(pathlib.Path(_WORKDIR.value))
+    values = with_defaults(read_config(pathlib.Path(_WORKDIR.value)))
   except InputError as error:
     raise InputError(
         f"{error}; expected the directory of a run of tav_jax.tune") from error
@@ -158,11 +171,7 @@ def _guard(main: Callable, config: config_dict.ConfigDict) -> None:
   except jax.errors.JaxRuntimeError as error:
     if "RESOURCE_EXHAUSTED" not in str(error):
       raise
-    _fail(
-        "out of device memory; lower video.frames, video.width and "
-        "video.height or sampling.batch_size, lower model.attention_block, or "
-        "set model.remat=True and model.dtype=bfloat16 "
-        f"({_one_line(error)[:200]})")
+    _fail(f"{OUT_OF_MEMORY} ({_one_line(error)[:200]})")
 
 
 def _one_line(error: BaseException) -> str:

@@ -9,21 +9,30 @@ import pathlib
 from ml_collections import ConfigDict
 
 from tav_jax import cli
+from tav_jax.errors import InputError
 from tav_jax.evaluation import judging, loveu, scoring, storybook_edit, study
 from tav_jax.runs import settings
 from tav_jax.runs import workdir as workdirs
 
 _TASKS = {
-    "judge": judging.run, "loveu": loveu.run, "scores": scoring.run,
-    "storybook_edit": storybook_edit.run, "study": study.run}
+    "judge": judging, "loveu": loveu, "scores": scoring,
+    "storybook_edit": storybook_edit, "study": study}
+
+
+def check(config: ConfigDict) -> None:
+  """Raises an InputError for an unknown task, or a value out of range."""
+  name = config.get("task", "")
+  if name not in _TASKS:
+    raise InputError(f"task={name!r}: expected {', '.join(_TASKS)}")
+  settings.check_ranges(config, _TASKS[name].RANGES)
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Writes tables and pictures to `workdir`."""
-  settings.check_evaluation(config)
-  workdirs.check(workdir, config)
-  _TASKS[config.task](config, workdir)
-  workdirs.write_config(workdir, config)
+  check(config)
+  workdirs.check(workdir, config.to_dict())
+  _TASKS[config.task].run(config, workdir)
+  workdirs.write_config(workdir, config.to_dict())
 
 
 if __name__ == "__main__":

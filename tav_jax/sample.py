@@ -3,9 +3,12 @@ r"""Renders new prompts from a tuned workdir, without tuning again.
   python -m tav_jax.sample --workdir=runs/storybook \
       --config.sampling.prompts="('a robot is skiing on the moon',)"
 
-The config is the workdir's own; flags change its `sampling` section.
+The config is the workdir's own; flags change its `sampling` section, and how
+the model computes. Of the last checkpoint only the trainable parameters are
+read.
 """
 
+import dataclasses
 import logging
 import pathlib
 
@@ -14,9 +17,10 @@ from ml_collections import ConfigDict
 
 from tav_jax import cli
 from tav_jax.parallel import placement
-from tav_jax.runs import build, rendering
+from tav_jax.runs import build, rendering, settings
 from tav_jax.runs import workdir as workdirs
 from tav_jax.runs.clock import Clock
+from tav_jax.runs.job import Job
 from tav_jax.training.checkpoint import Checkpoints
 
 log = logging.getLogger("tav_jax.sample")  # Not "__main__".
@@ -24,30 +28,29 @@ log = logging.getLogger("tav_jax.sample")  # Not "__main__".
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Samples into a new directory under `workdir`/samples."""
-  workdirs.check_for_sampling(workdir, config)
+  job = Job(workdir.name, settings.of(config.to_dict()), workdir)
+  settings.check(job.settings)
+  workdirs.check_for_sampling(
+      workdir, dataclasses.asdict(job.settings), settings.SAMPLING_PINS)
   clock = Clock()
   with clock("loading"):
-    clip = build.read(config)
-    model = build.load(config)
-    _, optimizer = build.optimizer(config)
-    checkpoints = Checkpoints(
-        workdir / "checkpoints", config.run.keep_checkpoints)
-    state = checkpoints.restore(
-        build.initial_state(model, optimizer, config.seed))
+    job.read()
+    model = build.load(job.settings)
+    job.encode(model)
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    step = checkpoints.latest
+    tuned = checkpoints.restore_trainable(model.trainable)
     checkpoints.close()
-    latents = build.encode(model, config, clip)
-    # One video fills all lanes of the mesh.
+    # One video fills all places of the mesh.
     trainable = placement.stack(
-        [state.trainable] * model.mesh.shape["video"],
-        placement.param_specs(model.mesh, state.trainable))
-  log.info("parameters of step %d", state.step)
-  order = rendering.Order(clip, latents.mean, config.sampling)
+        [tuned] * model.mesh.shape["video"],
+        placement.param_specs(model.mesh, tuned))
+  log.info("parameters of step %d", step)
   with clock("sampling"), jax.set_mesh(model.mesh):
-    sampled, = rendering.sample(model, trainable, [order])
-    rendering.write(
-        model, order, sampled, workdirs.new_samples(workdir, int(state.step)))
+    sampled, = rendering.sample(model, trainable, [job])
+    rendering.write(model, job, sampled, workdirs.new_samples(workdir, step))
   log.info("%s", clock)
 
 
 if __name__ == "__main__":
-  cli.run(main, config_from_workdir=True)
+  cli.run(main, config_from_workdir=True, multi_host=True)

@@ -9,4 +9,4 @@ from tav_jax import cli
 from tav_jax.runs import tuning
 
 if __name__ == "__main__":
-  cli.run(tuning.run)
+  cli.run(tuning.run, multi_host=True)

@@ -26,10 +26,9 @@ _SHARD = flags.DEFINE_string(
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Tunes the shard's videos."""
   path = pathlib.Path(_VIDEOS.value).expanduser()
-  many.run(
-      many.shard(manifest.read(path, config), _SHARD.value), workdir,
-      _TOGETHER.value)
+  jobs = manifest.read(path, config, workdir)
+  many.run(many.shard(jobs, _SHARD.value), _TOGETHER.value)
 
 
 if __name__ == "__main__":
-  cli.run(main)
+  cli.run(main, multi_host=True)

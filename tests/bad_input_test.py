@@ -5,6 +5,7 @@ once; every row runs it in a fork of its own.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import logging
@@ -25,7 +26,7 @@ import pytest
 from bench import random_checkpoint
 from tav_jax import pretrain
 from tav_jax.pipelines import video_model
-from tav_jax.runs import build
+from tav_jax.runs import build, settings
 from tav_jax.runs import workdir as workdirs
 from tav_jax.training.checkpoint import Checkpoints
 
@@ -181,8 +182,8 @@ ROWS = {
         ["--workdir=list_config", "config.json", "restore"],
     "tune --config=config.py --workdir=cut_checkpoint":
         ["cut_checkpoint/checkpoints/2", "cannot be restored", "delete"],
-    "tune --config=config.py --workdir=finished --config.optimizer.steps=3":
-        ["--workdir=finished", "optimizer.steps=3 (there 2)", "use another"],
+    "tune --config=config.py --workdir=finished --config.optimizer.steps=1":
+        ["optimizer.steps=1: 2 are taken", "--workdir=finished", "another"],
     "tune --config=config.py --workdir=finished --config.video.caption=cat":
         ["video.caption='cat' (there 'a man is skiing on the snow')"],
     "tune --config=config.py --workdir=finished --config.sampling.guidance=-1":
@@ -293,6 +294,11 @@ ROWS |= {
         ["authors.py", "ValueError: 'man': expected one of man_skiing"],
     f"tune --workdir=new --config={ROOT}/configs/variants.py:vdm":
         ["variants.py", "'vdm': expected one of tune_a_video"],
+    # Several processes.
+    "plan --config=config.py --multi_host":
+        ["--multi_host", "one process", "tav_jax.tune, tune_many and sample"],
+    f"{PRETRAIN} --multi_host": ["--multi_host", "one process"],
+    f"{EVALUATE}/evaluate.py --multi_host": ["--multi_host", "one process"],
     # Evaluation.
     f"{EVALUATE}/evaluate.py": ["systems=()", "expected one folder"],
     f"{EVALUATE}/evaluate.py --config.systems=\"('tiny',)\"":
@@ -451,20 +457,21 @@ def spoil_checkpoints(root):
   cut(part("cut_settings", "vae") / "config.json")
   vae = part("pickled", "vae")
   (vae / WEIGHTS).rename(vae / "diffusion_pytorch_model.bin")
-  settings = part("other_shapes", "unet") / "config.json"
-  values = json.loads(settings.read_text())
+  config = part("other_shapes", "unet") / "config.json"
+  values = json.loads(config.read_text())
   values["cross_attention_dim"] *= 2
-  settings.write_text(json.dumps(values))
+  config.write_text(json.dumps(values))
 
 
 def write_workdirs(root):
-  config = runpy.run_path("config.py")["get_config"]()
+  chosen = settings.of(
+      runpy.run_path("config.py")["get_config"]().to_dict())
   state = build.initial_state(
-      build.load(config), build.optimizer(config)[1], config.seed)
+      build.load(chosen), build.optimizer(chosen.optimizer)[1], chosen.seed)
 
   def write(workdir, *states):
     workdir.mkdir()
-    workdirs.write_config(workdir, config)
+    workdirs.write_config(workdir, dataclasses.asdict(chosen))
     checkpoints = Checkpoints(workdir / "checkpoints")
     for state in states:
       checkpoints.save(state)
@@ -478,9 +485,9 @@ def write_workdirs(root):
   write(root / "other_arrays", two._replace(trainable={"x": jnp.zeros(3)}))
 
   stages = runpy.run_path("stages.py")["get_config"]()
-  (root / "trained/clip").mkdir(parents=True)
+  (root / "trained/clip/checkpoints/2").mkdir(parents=True)
   workdirs.write_config(root / "trained/clip", pretrain.of_stage(
-      stages, "clip"))
+      stages, "clip").to_dict())
 
   def copy(name):
     return shutil.copytree(root / "finished", root / name)
@@ -541,7 +548,8 @@ def test_without_a_fork_it_is_the_same(command, world, run, environment):
 
 
 def test_words_that_are_not_read_are_named(good_and_bad, caplog):
-  model = video_model.load(str(good_and_bad / "tiny"), trainable=["attn1/to_q"])
+  model = video_model.load(video_model.ModelSettings(
+      str(good_and_bad / "tiny"), trainable=["attn1/to_q"]))
   positions = model.text_encoder.config.positions
   fits = " ".join(["snow"] * (positions - 2))  # Beside start and end.
   with caplog.at_level(logging.INFO, "tav_jax.pipelines.video_model"):

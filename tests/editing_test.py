@@ -21,8 +21,8 @@ LATENTS = jax.random.normal(jax.random.key(0), (1, 1, 3, 4, 6, 4))
 def model(request, tmp_path_factory):
   directory = tmp_path_factory.mktemp("editing") / request.param
   random_checkpoint.write(directory, request.param)
-  return video_model.load(
-      str(directory), trainable=TRAINABLE, attention_block=0)
+  return video_model.load(video_model.ModelSettings(
+      str(directory), trainable=TRAINABLE, attention_block=0))
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,8 @@ def test_latents_that_are_not_finite_are_an_error(model):
 def test_fit_keeps_less_and_predicts_about_the_same(tmp_path):
   random_checkpoint.write(tmp_path, "tiny1")
   given, fit = (
-      video_model.load(str(tmp_path), trainable=TRAINABLE, memory=memory)
+      video_model.load(video_model.ModelSettings(
+          str(tmp_path), trainable=TRAINABLE, memory=memory))
       for memory in ("given", "fit"))
   size = lambda model: sum(x.nbytes for x in jax.tree.leaves(model.frozen))
   assert 2 * size(fit) == size(given)

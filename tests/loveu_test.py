@@ -1,8 +1,7 @@
 """LOVEU-TGVE-2023 on a small directory of its shape."""
 
 import json
-import subprocess
-import sys
+import shutil
 
 from conftest import ROOT
 import numpy as np
@@ -10,6 +9,8 @@ from PIL import Image
 import pytest
 
 from bench import random_checkpoint
+import configs.loveu
+from tav_jax import evaluate as evaluate_lib
 from tav_jax.data import video
 from tav_jax.errors import InputError
 from tav_jax.evaluation import loveu
@@ -25,6 +26,9 @@ a man is skiing on the moon,"a panda is skiing on the moon, neon style"
 Youtube Videos:,,,,,
 dancer,a robot is dancing,"a robot is dancing, neon style",a man is dancing,\
 a robot is dancing on the grass,a man is dancing on the grass
+Videvo Videos:,,,,,
+jumper,a rabbit is jumping,"a rabbit is jumping, sketch style",\
+a man is jumping,a rabbit is jumping on the moon,a man is jumping on the moon
 """
 
 
@@ -33,7 +37,8 @@ def root(tmp_path_factory):
   root = tmp_path_factory.mktemp("loveu")
   (root / "LOVEU-TGVE-2023_Dataset.csv").write_text(TABLE)
   for folder, name, source in (("DAVIS", "skier", "man-skiing"),
-                               ("youtube", "dancer", "robot-dancing")):
+                               ("youtube", "dancer", "robot-dancing"),
+                               ("videvo", "jumper", "rabbit-jumping")):
     frames = root / f"{folder}_480p/480p_frames" / name
     frames.mkdir(parents=True)
     for i, frame in enumerate(video.read_all(VIDEOS / f"{source}.mp4")[:8]):
@@ -42,25 +47,12 @@ def root(tmp_path_factory):
 
 
 def test_headings_are_no_videos(root):
-  edits = loveu.read(root)
-  assert [(e.split, e.name, e.kind) for e in edits] == [
-      (*video, kind) for video in (("DAVIS", "skier"), ("youtube", "dancer"))
-      for kind in ("style", "object", "background", "multiple")]
-  assert edits[1].prompt == "a panda is skiing"
-
-
-@pytest.mark.parametrize("n", [1, 3, 8, 20])
-def test_shards_are_a_partition(root, n):
-  edits = loveu.read(root)
-  parts = [loveu.shard(edits, f"{i}/{n}") for i in range(n)]
-  assert [edit for part in parts for edit in part] == edits
-  assert max(map(len, parts)) - min(map(len, parts)) <= 1
-
-
-@pytest.mark.parametrize("which", ["3/3", "1", "-1/2", "a/b", "0/0"])
-def test_no_such_shard(which):
-  with pytest.raises(InputError, match="expected i/n"):
-    loveu.shard([], which)
+  videos = loveu.read(root)
+  assert [(v.split, v.name) for v in videos] == [
+      ("DAVIS", "skier"), ("youtube", "dancer"), ("videvo", "jumper")]
+  assert list(videos[0].prompts) == [
+      "style", "object", "background", "multiple"]
+  assert videos[0].prompts["object"] == "a panda is skiing"
 
 
 def test_what_is_missing_is_named(root, tmp_path):
@@ -99,29 +91,50 @@ def test_intervals_are_over_videos():
   assert np.mean(covered) > 0.9  # Three standard errors below 95 %.
 
 
+def evaluate(root, workdir, model, shard):
+  config = configs.loveu.get_config()
+  config.update_from_flattened_dict({
+      "root": str(root), "shard": shard, "clip": "storybook",
+      "pick_score": "storybook", "run.model.checkpoint": str(model),
+      "run.optimizer.steps": 1, "run.sampling.steps": 2,
+      "run.video.frames": 2, "run.video.width": 16, "run.video.height": 16})
+  evaluate_lib.main(config, workdir)
+
+
 @pytest.mark.slow
-def test_a_shard_end_to_end(root, tmp_path):
+def test_shards_divide_videos_and_run_in_any_order(root, tmp_path):
   random_checkpoint.write(tmp_path / "model", "tiny1")
-  done = subprocess.run(
-      [sys.executable, "-m", "tav_jax.evaluate", "--config=configs/loveu.py",
-       f"--workdir={tmp_path}", f"--config.root={root}", "--config.shard=1/4",
-       "--config.clip=storybook", "--config.pick_score=storybook",
-       f"--config.run.model.checkpoint={tmp_path}/model",
-       "--config.run.optimizer.steps=1", "--config.run.sampling.steps=2",
-       "--config.run.video.frames=2", "--config.run.video.width=16",
-       "--config.run.video.height=16"],
-      cwd=ROOT, capture_output=True, text=True)
-  assert done.returncode == 0, done.stderr
-  written = sorted(
-      str(file.relative_to(tmp_path / "submission"))
-      for file in (tmp_path / "submission").rglob("*.jpg"))
-  assert written == [
-      f"DAVIS/skier/{kind}/0000{i}.jpg" for kind in ("background", "multiple")
-      for i in range(2)]
-  rows = json.loads((tmp_path / "scores.json").read_text())
-  assert [row["kind"] for row in rows] == ["background", "multiple", "all"]
-  assert set(rows[0]) == {
-      "kind", "frame consistency", "adjacent consistency", "textual alignment",
-      "PickScore"}
-  page = (tmp_path / "report.html").read_text()
-  assert "DAVIS/skier, background" in page and page.count("<video") == 4
+  workdir = tmp_path / "out"
+  seen = []
+  for shard in ("2/3", "0/3", "1/3"):
+    before = set(workdir.glob("runs/*/*"))
+    evaluate(root, workdir, tmp_path / "model", shard)
+    (new,) = set(workdir.glob("runs/*/*")) - before
+    seen.append(f"{new.parent.name}/{new.name}")
+    rows = json.loads((workdir / "edits.json").read_text())
+    assert {(row["split"], row["video"]) for row in rows} == {
+        tuple(seen[-1].split("/"))}
+  assert seen == ["videvo/jumper", "DAVIS/skier", "youtube/dancer"]
+  # Rounds of `tav_jax.sample` there are no part of the benchmark.
+  shutil.copytree(
+      workdir / "runs/DAVIS/skier/samples/step_000001",
+      workdir / "runs/DAVIS/skier/samples/step_000001_1")
+  record = workdir / "runs/DAVIS/skier/samples/step_000001_1/record.json"
+  record.write_text(record.read_text().replace("panda", "robot"))
+  written = {f: f.stat().st_mtime_ns for f in workdir.rglob("*.png")}
+  evaluate(root, workdir, tmp_path / "model", "0/1")
+  assert written == {f: f.stat().st_mtime_ns for f in workdir.rglob("*.png")}
+  submitted = sorted(
+      str(file.relative_to(workdir / "submission"))
+      for file in (workdir / "submission").rglob("*.jpg"))
+  assert submitted == sorted(
+      f"{video}/{kind}/0000{i}.jpg" for video in seen
+      for kind in loveu.KINDS for i in range(2))
+  rows = json.loads((workdir / "scores.json").read_text())
+  assert [row["kind"] for row in rows] == [*loveu.KINDS, "all"]
+  assert {"frame consistency", "adjacent consistency", "textual alignment",
+          "PickScore"} <= set(rows[0])
+  page = (workdir / "report.html").read_text()
+  assert "DAVIS/skier, background" in page and page.count("<video") == 24
+  evaluate(root, workdir, tmp_path / "model", "3/4")  # It has no video.
+  assert rows == json.loads((workdir / "scores.json").read_text())

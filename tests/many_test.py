@@ -1,19 +1,22 @@
 """Lists of videos, and tuning those of a list together."""
 
+import dataclasses
 import json
 import runpy
 import shutil
 
 from conftest import ROOT
 import jax
+from ml_collections import ConfigDict
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
 from bench import random_checkpoint
 from tav_jax.errors import InputError
-from tav_jax.runs import manifest, many, tuning
+from tav_jax.runs import manifest, many, settings, tuning
 from tav_jax.runs import workdir as workdirs
+from tav_jax.runs.job import Job
 
 VIDEO = ROOT / "tav_jax/storybook/videos/man-skiing.mp4"
 
@@ -25,7 +28,7 @@ def base():
 
 def read(tmp_path, text, base, name="videos.csv"):
   (tmp_path / name).write_text(text)
-  return manifest.read(tmp_path / name, base)
+  return manifest.read(tmp_path / name, base, tmp_path / "many")
 
 
 def test_a_csv_and_json_lines_say_the_same(tmp_path, base):
@@ -39,15 +42,15 @@ def test_a_csv_and_json_lines_say_the_same(tmp_path, base):
       {"video": "b/cat.mp4", "caption": "a cat, big", "name": "other",
        "prompts": ["a dog", "a car"], "sampling.guidance": 7}))),
       base, "videos.jsonl")
-  assert [x.config.to_dict() for x in table] == [
-      x.config.to_dict() for x in lines]
-  (cat, first), (other, second) = table
-  assert (cat, other) == ("cat", "other")
+  assert [x.settings for x in table] == [x.settings for x in lines]
+  assert [x.name for x in table] == ["cat", "other"]
+  assert table[1].workdir == tmp_path / "many/other"
+  first, second = (x.settings for x in table)
   assert first.video.path == str(tmp_path / "a/cat.mp4")
   assert first.video.stride == 4 and second.video.stride == base.video.stride
   assert first.sampling.prompts == ("a dog", "a robot")
   assert second.sampling.guidance == 7.0
-  assert first.model == base.model
+  assert dataclasses.asdict(first.model) == base.model.to_dict()
 
 
 @pytest.mark.parametrize("row,told", [
@@ -99,19 +102,41 @@ def test_a_caption_may_hold_a_line_separator(tmp_path, base):
   (job,) = read(tmp_path, json.dumps(
       {"video": "a.mp4", "caption": caption, "prompts": ["a dog"]},
       ensure_ascii=False), base, "videos.jsonl")
-  assert job.config.video.caption == caption
+  assert job.settings.video.caption == caption
 
 
 def test_groups_are_alike_and_of_about_the_same_size(tmp_path, base):
   rows = [f"{i}.mp4,cat {i},a dog,{2 if i < 9 else 4}" for i in range(11)]
-  entries = read(tmp_path, "\n".join(
+  jobs = read(tmp_path, "\n".join(
       ["video,caption,prompts,optimizer.steps", *rows]), base)
-  groups = list(many._groups(entries, 4))
-  assert [(len(group), lanes) for group, lanes in groups] == [
+  groups = list(many._groups(jobs, 4))
+  assert [(len(group), size) for group, size in groups] == [
       (3, 3), (3, 3), (3, 3), (2, 2)]
   assert [x.name for x in groups[1][0]] == ["3", "4", "5"]
-  halves = [many.shard(entries, f"{i}/2") for i in (0, 1)]
-  assert halves == [entries[::2], entries[1::2]]
+
+
+def test_jobs_of_one_model_come_in_turn(tmp_path, base):
+  """So that each model is loaded once."""
+  jobs = []
+  for i, spatial in enumerate(("own", "sparse_causal", "own")):
+    base.model.spatial = spatial
+    base.optimizer.steps = i
+    jobs.append(Job(str(i), settings.of(base.to_dict()), tmp_path))
+  assert [group[0].name for group, _ in many._groups(jobs, 3)] == [
+      "0", "2", "1"]
+
+
+@pytest.mark.parametrize("n", [1, 3, 8, 20])
+def test_shards_are_a_partition(n):
+  parts = [many.shard(range(11), f"{i}/{n}") for i in range(n)]
+  assert sorted(x for part in parts for x in part) == list(range(11))
+  assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("which", ["3/3", "1", "-1/2", "a/b", "0/0"])
+def test_no_such_shard(which):
+  with pytest.raises(InputError, match="expected i/n"):
+    many.shard([], which)
 
 
 def checkpoint(workdir, step):
@@ -130,20 +155,23 @@ def test_videos_are_tuned_together_as_alone(tmp_path, base):
   base.optimizer.update({"steps": 2, "steps_per_dispatch": 1, "eps": 1e-2})
   base.sampling.update({"steps": 2, "batch_size": 1})
   base.run.checkpoint_every = 1
-  entries = read(tmp_path, (
+  text = (
       "video,caption,prompts,video.start,seed,name\n"
       f"{VIDEO},a man is skiing,a panda,0,1,one\n"
       "nothing.mp4,a man is skiing,a panda,0,1,nothing\n"
-      f"{VIDEO},a man is skiing fast,a robot,4,2,two\n"), base)
+      f"{VIDEO},a man is skiing fast,a robot,4,2,two\n")
   workdir = tmp_path / "many"
 
   def run():
-    with pytest.raises(InputError, match=r"1 of 3 videos failed: nothing: "):
-      many.run(entries, workdir, 3)
+    jobs = read(tmp_path, text, base)
+    with pytest.raises(InputError, match=r"1 of 3 runs failed: nothing: "):
+      many.run(jobs, 3)
+    return jobs
 
-  run()
+  jobs = run()
   states = {name: checkpoint(workdir / name, 2) for name in ("one", "two")}
-  tuning.run(entries[2].config, tmp_path / "alone")
+  tuning.run(
+      ConfigDict(dataclasses.asdict(jobs[2].settings)), tmp_path / "alone")
   jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6),
       checkpoint(tmp_path / "alone", 2), states["two"])

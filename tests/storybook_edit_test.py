@@ -129,6 +129,9 @@ def test_the_benchmark_end_to_end(tmp_path):
   before = {f: f.stat().st_mtime_ns for f in out.rglob("*.png")}
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
   assert done.returncode == 0, done.stderr
-  assert "run 1 of" not in done.stderr
+  assert "4 runs, 4 of them done before" in done.stderr
   assert before == {f: f.stat().st_mtime_ns for f in out.rglob("*.png")}
   assert rows == json.loads((out / "edits.json").read_text())
+  other = subprocess.run(
+      [*command, "--config.seed=1"], cwd=ROOT, capture_output=True, text=True)
+  assert other.returncode == 2 and "use another workdir" in other.stderr

@@ -198,15 +198,44 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     batch = BATCH if state.step[0] < 4 else BATCH * np.nan
     return steps(state, FROZEN, batch[None], n)
 
-  def record(at, taken, seconds):
-    loop.check_finite(taken["loss"][:, 0], at, checkpoints)
-
+  pace = loop.Pace(
+      steps=8, steps_per_dispatch=3, checkpoint_every=2, sample_every=4)
   sampled = []
-  with pytest.raises(InputError, match=r"nan at step 5; .* step 4 is kept"):
-    loop.run(
-        take_steps, as_many(start(optimizer)), start=0, steps=8,
-        steps_per_dispatch=3, checkpoint_every=2, sample_every=4,
-        record=record, save=lambda state, at: checkpoints.save(only(state)),
-        sample=lambda state, at: sampled.append(at))
+  with pytest.raises(InputError, match=r"nan at step 5; .* 4 is kept. Less"):
+    for at in loop.dispatches(take_steps, as_many(start(optimizer)), 0, pace):
+      loop.check_finite(
+          at.metrics["loss"][:, 0], at.step, checkpoints.latest, "Less")
+      if pace.saves(at.step):
+        checkpoints.save(only(at.state))
+      if pace.samples(at.step):
+        sampled.append(at.step)
   assert checkpoints.latest == 4 and sampled == [4]
+  checkpoints.close()
+
+
+def test_dispatches_end_at_the_same_steps_from_anywhere():
+  pace = loop.Pace(
+      steps=11, steps_per_dispatch=3, checkpoint_every=4, sample_every=6)
+  ends = [0]
+  while ends[-1] < pace.steps:
+    ends.append(ends[-1] + pace.dispatch(ends[-1]))
+  assert ends == [0, 3, 4, 6, 8, 11]
+  assert [step for step in ends[1:] if pace.saves(step)] == [4, 6, 8, 11]
+  assert [step for step in ends[1:] if pace.samples(step)] == [6, 11]
+
+
+def test_trainable_parameters_are_restored_alone(tmp_path):
+  """Without the optimizer, whatever it was; and only what fits."""
+  state, _ = run(start(optim.adamw(0.1)), optim.adamw(0.1), 2)
+  checkpoints = Checkpoints(tmp_path / "c")
+  checkpoints.save(state)
+  like = {"x": np.zeros(3, np.float32)}
+  found = checkpoints.restore_trainable(like)
+  assert isinstance(found["x"], np.ndarray)
+  np.testing.assert_array_equal(found["x"], state.trainable["x"])
+  for other, told in (
+      ({"x": np.zeros(4)}, r"x is \(3,\); expected \(4,\)"),
+      (like | {"y": np.zeros(1)}, "y is None"), ({}, "expected None")):
+    with pytest.raises(InputError, match=told):
+      checkpoints.restore_trainable(other)
   checkpoints.close()

@@ -133,6 +133,21 @@ def test_killed_runs_end_bit_identical(run, tiny, tmp_path):
 
 
 @pytest.mark.slow
+def test_more_steps_are_those_of_a_longer_run(run, tiny, tmp_path):
+  """And a key that did not exist when the run began has its default."""
+  straight, _ = run
+  finish(start("tune", tmp_path, tiny, "--config.optimizer.steps=4"))
+  config = json.loads((tmp_path / "config.json").read_text())
+  del config["model"]["convolution"], config["model"]["memory"]
+  (tmp_path / "config.json").write_text(json.dumps(config))
+  assert "resuming at step 4" in finish(start("tune", tmp_path, tiny))
+  ours, theirs = checkpoint(tmp_path), checkpoint(straight)
+  for name in theirs:
+    np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+  assert losses(tmp_path) == losses(straight)
+
+
+@pytest.mark.slow
 def test_a_finished_run_has_nothing_left_to_do(run, tiny):
   workdir, _ = run
   before = checkpoint(workdir)
@@ -146,9 +161,15 @@ def test_a_finished_run_has_nothing_left_to_do(run, tiny):
 @pytest.mark.slow
 def test_new_prompts_from_a_finished_run(run):
   workdir, _ = run
+  file = workdir / "config.json"
+  whole = file.read_text()
+  config = json.loads(whole)
+  del config["optimizer"], config["sampling"]["start"]
+  file.write_text(json.dumps(config))  # Sampling needs neither.
   finish(start(
       "sample", workdir, "--config.sampling.prompts=('a cat is surfing',)",
-      "--config.sampling.start=random"))
+      "--config.sampling.start=random", "--config.model.memory=fit"))
+  file.write_text(whole)
   samples = workdir / "samples/step_000006_1"
   assert (samples / "01-a-cat-is-surfing.mp4").exists()
   record = json.loads((samples / "record.json").read_text())

@@ -48,7 +48,7 @@ class Case:
     return _EMBEDDED if self.embedded else pathlib.Path(self.checkpoint)
 
   def config(self) -> ConfigDict:
-    """The configuration that a run of `tav_jax.tune` would have."""
+    """The config that a run of `tav_jax.tune` would have."""
     config = (storybook if self.embedded else default).get_config()
     config.model.checkpoint = self.checkpoint
     config.model.memory = self.memory

@@ -19,8 +19,9 @@ from tav_jax.models.unet import UNetConfig
 from tav_jax.parallel import placement
 from tav_jax.parallel.mesh import make_mesh
 from tav_jax.pipelines import editing, video_model
-from tav_jax.pretrained import load, names, shapes
-from tav_jax.runs import build
+from tav_jax.pretrained import load, names
+from tav_jax.runs import build, settings
+from tav_jax.runs.settings import Settings
 from tav_jax.sampling import ddim
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.training import optim, step
@@ -62,25 +63,23 @@ class Network(NamedTuple):
 def network(case: Case, mesh: Mesh) -> Network:
   """The network as `video_model.load` has it."""
   unet, params = pretrained.load_unet(case.root)
-  how = _how(case)
-  trainable, frozen = optim.split(params, case.config().model.trainable)
+  model, platform = _settings(case).model, jax.default_backend()
+  trainable, frozen = optim.split(params, model.trainable)
   del params  # Else it holds on to what is moved.
   torch = {
       name: temporal_weight(name, x.shape) if "attn_temp" in name else x
       for name, x in names.write_torch_names(trainable).items()}
   return Network(
-      dataclasses.replace(unet, compute=how.compute),
+      dataclasses.replace(unet, compute=model.compute(platform)),
       _lane(mesh, names.read_torch_names(torch)),
-      placement.move(frozen, placement.param_specs(mesh, frozen), how.frozen),
-      shapes.load_schedule(case.root / "scheduler"))
+      placement.move(
+          frozen, placement.param_specs(mesh, frozen),
+          model.frozen_dtype(platform)),
+      load.load_schedule(case.root / "scheduler"))
 
 
-def _how(case: Case) -> video_model.How:
-  chosen = case.config().model
-  return video_model.how(
-      jax.default_backend(), memory=chosen.memory, dtype=chosen.dtype,
-      remat=chosen.remat, attention=chosen.attention,
-      attention_block=chosen.attention_block)
+def _settings(case: Case) -> Settings:
+  return settings.of(case.config().to_dict())
 
 
 def _lane(mesh: Mesh, tree):
@@ -102,7 +101,7 @@ def tuning_run(case: Case):
 @_on_mesh
 def _tuning(case: Case, mesh: Mesh, count: int):
   net, given = network(case, mesh), case.inputs()
-  _, adamw = build.optimizer(case.config())
+  _, adamw = build.optimizer(_settings(case).optimizer)
   batch = tuple(given[k][None] for k in ("x0", "noise", "timestep", "text"))
 
   def loss(trainable, frozen, batch, key):
@@ -207,21 +206,21 @@ def decode(case: Case, mesh: Mesh):
 def _autoencoder(case: Case, mesh: Mesh):
   vae = load.load_vae(case.root / "vae")
   return dataclasses.replace(
-      vae, frames_at_a_time=_how(case).vae_frames,
+      vae, frames_at_a_time=_settings(case).model.vae_frames,
       params=placement.replicate(mesh, vae.params))
 
 
 def job(case: Case):
   """Tuning on the embedded video, inversion, sampling of one prompt."""
-  config = case.config()
+  config = _settings(case)
   model = build.load(config)
-  mesh, settings = model.mesh, config.sampling
-  _, adamw = build.optimizer(config)
+  mesh, sampling = model.mesh, config.sampling
+  _, adamw = build.optimizer(config.optimizer)
   take_steps = step.make_steps(step.make_step(
       step.tuning_loss(model.network, model.schedule), adamw))
 
   def run():
-    given = build.encode(model, config, build.read(config))
+    given = build.encode(model, config.video, build.read(config.video))
     batches = jax.tree.map(lambda x: x[None], given)
     states = _lane(mesh, build.initial_state(model, adamw, config.seed))
     for _ in range(config.optimizer.steps // STEPS):
@@ -229,12 +228,12 @@ def job(case: Case):
       np.asarray(metrics["loss"])  # A run looks at it, too.
     ignore = lambda steps: None
     noise = editing.invert(
-        model, states.trainable, given.mean[None], settings.steps, ignore)
+        model, states.trainable, given.mean[None], sampling.steps, ignore)
     edits = editing.edit(
-        model, states.trainable, noise, [settings.prompts],
-        negative_prompt=settings.negative_prompt,
-        guidance_scale=settings.guidance, num_steps=settings.steps,
-        batch_size=settings.batch_size, progress=ignore)
+        model, states.trainable, noise, [sampling.prompts],
+        negative_prompt=sampling.negative_prompt,
+        guidance_scale=sampling.guidance, num_steps=sampling.steps,
+        batch_size=sampling.batch_size, progress=ignore)
     editing.pixels(model, edits[0])
 
   def run_on_mesh():

@@ -1,6 +1,7 @@
 """Whether an image model draws what it is asked for, says the judge."""
 
 import logging
+import math
 import pathlib
 
 from ml_collections import ConfigDict
@@ -11,11 +12,17 @@ from tav_jax.pipelines import text_to_image
 from tav_jax.pretrained import files
 from tav_jax.pretrained.parts import token_ids
 from tav_jax.reports import sheet, table
+from tav_jax.runs import settings
 from tav_jax.storybook import judge
 from tav_jax.storybook.world import scene
 from tav_jax.storybook.world.render import render
 
 log = logging.getLogger(__name__)
+
+RANGES = (
+    ("seed", *settings.SEEDS), ("prompts", 1, math.inf),
+    ("sheet", 1, math.inf), ("sampling.guidance", 0, 100),
+    ("sampling.steps", 1, 1000))
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:

@@ -13,7 +13,7 @@ What a run leaves:
   WORKDIR/report.html                    all of it to look at
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import csv
 import logging
 import pathlib
@@ -25,17 +25,19 @@ from PIL import Image
 import tqdm
 
 from tav_jax import pretrained
-from tav_jax.data import video
+from tav_jax.data.video import frame_files
 from tav_jax.errors import InputError
 from tav_jax.evaluation import systems
 from tav_jax.evaluation.scoring import Row, summary
 from tav_jax.measures.clip_score import Scorer
 from tav_jax.measures.intervals import Mean
 from tav_jax.reports import report, table
-from tav_jax.runs import settings, tuning
-from tav_jax.runs import workdir as workdirs
+from tav_jax.runs import many, settings
+from tav_jax.runs.job import Job
 
 log = logging.getLogger(__name__)
+
+RANGES = ()
 
 SPLITS = ("DAVIS", "youtube", "videvo")
 KINDS = {
@@ -50,28 +52,26 @@ _SHOWN = 240  # and shown at this one, that the page can be opened,
 _RATE = 8.0  # at so many a second.
 
 
-class Edit(NamedTuple):
-  """One of the 304.
+class Video(NamedTuple):
+  """One of the 76.
 
   Attributes:
     split: One of `SPLITS`.
-    name: The video's.
+    name: Its name in the table.
     frames: Its folder of frames.
     caption: What it shows.
-    kind: One of `KINDS`.
-    prompt: What it should become.
+    prompts: What it should become, by kind of edit, of `KINDS`.
   """
 
   split: str
   name: str
   frames: pathlib.Path
   caption: str
-  kind: str
-  prompt: str
+  prompts: Mapping[str, str]
 
 
-def read(root: pathlib.Path) -> list[Edit]:
-  """All edits, in the order of the table.
+def read(root: pathlib.Path) -> list[Video]:
+  """All videos, in the order of the table.
 
   Args:
     root: The benchmark's folder.
@@ -91,16 +91,16 @@ def read(root: pathlib.Path) -> list[Edit]:
     raise InputError(
         f"{tables[0]}: it has no column {sorted(missing)[0]!r}; expected "
         f"{', '.join((_NAME, _CAPTION, *KINDS.values()))}")
-  edits = []
+  videos = []
   for row in rows:
     row = {key: (value or "").strip() for key, value in row.items() if key}
     if not row[_CAPTION]:
       continue  # The heading of a part, or an empty line.
     split, frames = _find(root, row[_NAME])
-    edits += [
-        Edit(split, row[_NAME], frames, row[_CAPTION], kind, row[column])
-        for kind, column in KINDS.items()]
-  return edits
+    videos.append(Video(
+        split, row[_NAME], frames, row[_CAPTION],
+        {kind: row[column] for kind, column in KINDS.items()}))
+  return videos
 
 
 def _find(root: pathlib.Path, name: str) -> tuple[str, pathlib.Path]:
@@ -113,51 +113,45 @@ def _find(root: pathlib.Path, name: str) -> tuple[str, pathlib.Path]:
       f"{root}/{{{','.join(SPLITS)}}}_480p/480p_frames/{name}")
 
 
-def shard(edits: Sequence[Edit], which: str) -> Sequence[Edit]:
-  """Part i of n, from 0, of about equal size; "0/1" is all."""
-  i, n = settings.shard(which)
-  return edits[len(edits) * i // n:len(edits) * (i + 1) // n]
-
-
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
-  """Tunes on the shard's videos, renders its edits, scores them.
+  """Tunes on the shard's videos, renders their edits, scores them.
 
   Args:
-    config: `root`, `shard`, `run` (a config of tav_jax.tune), `clip`,
-      `pick_score` ("" for none).
+    config: `root`, `shard` (of the videos), `run` (a config of tav_jax.tune),
+      `clip`, `pick_score` ("" for none).
     workdir: Where to.
 
   Raises:
-    InputError: If the benchmark is not there or a config will not do.
+    InputError: If the benchmark is not there, a config will not do, or the run
+      of a video failed.
   """
-  edits = shard(read(pathlib.Path(config.root).expanduser()), config.shard)
-  videos = {}
-  for edit in edits:
-    videos.setdefault((edit.split, edit.name), []).append(edit)
-  plans = {key: _config(config, few) for key, few in videos.items()}
-  for plan in plans.values():
-    settings.check(plan)
-  for i, (key, plan) in enumerate(plans.items(), 1):
-    log.info("%s: video %d of %d", "/".join(key), i, len(plans))
-    at = workdir.joinpath("runs", *key)
-    if not workdirs.samples(at, plan.optimizer.steps).exists():
-      tuning.run(plan, at)
-    _submit(workdir, at, videos[key])
-  _score(config, workdir, edits)
+  videos = many.shard(
+      read(pathlib.Path(config.root).expanduser()), config.shard)
+  if not videos:
+    log.warning("shard=%s has none of the videos", config.shard)
+    return
+  jobs = [_job(config, video, workdir) for video in videos]
+  for job in jobs:
+    job.check()
+  many.run(jobs)
+  for video, job in zip(videos, jobs, strict=True):
+    _submit(workdir, video, job)
+  _score(config, workdir, videos)
 
 
-def _config(config: ConfigDict, edits: Sequence[Edit]) -> ConfigDict:
-  """A run on one video."""
+def _job(config: ConfigDict, video: Video, workdir: pathlib.Path) -> Job:
   run = ConfigDict(config.run.to_dict())
-  run.video.path, run.video.caption = str(edits[0].frames), edits[0].caption
-  run.video.stride = _stride(edits[0].frames, run.video.frames)
-  run.sampling.prompts = tuple(edit.prompt for edit in edits)
-  return run.lock()
+  run.video.path, run.video.caption = str(video.frames), video.caption
+  run.video.stride = _stride(video.frames, run.video.frames)
+  run.sampling.prompts = tuple(video.prompts.values())
+  return Job(
+      f"{video.split}/{video.name}", settings.of(run.to_dict()),
+      workdir / "runs" / video.split / video.name)
 
 
 def _stride(folder: pathlib.Path, frames: int) -> int:
   """Between the frames that a run takes of a folder."""
-  return max(1, len(video.frame_files(folder)) // frames)
+  return max(1, len(frame_files(folder)) // frames)
 
 
 def _resize(frames: np.ndarray, size: int) -> np.ndarray:
@@ -166,42 +160,45 @@ def _resize(frames: np.ndarray, size: int) -> np.ndarray:
           (size, size), Image.Resampling.BICUBIC)) for frame in frames])
 
 
-def _submission(workdir: pathlib.Path, edit: Edit) -> pathlib.Path:
-  return workdir / "submission" / edit.split / edit.name / edit.kind
+def _submission(
+    workdir: pathlib.Path, video: Video, kind: str
+) -> pathlib.Path:
+  return workdir / "submission" / video.split / video.name / kind
 
 
-def _submit(
-    workdir: pathlib.Path, at: pathlib.Path, edits: Sequence[Edit]
-) -> None:
+def _submit(workdir: pathlib.Path, video: Video, job: Job) -> None:
   """Copies samples to where the benchmark expects them."""
-  found = {result.prompt: result for result in systems.read(at)}
-  for edit in edits:
-    directory = _submission(workdir, edit)
+  found = {result.prompt: result for result in systems.read(job.samples)}
+  for kind, prompt in video.prompts.items():
+    directory = _submission(workdir, video, kind)
     directory.mkdir(parents=True, exist_ok=True)
-    for i, frame in enumerate(found[edit.prompt].frames()):
+    for i, frame in enumerate(found[prompt].frames()):
       Image.fromarray(frame).save(directory / f"{i:05}.jpg", quality=95)
 
 
 def _score(
-    config: ConfigDict, workdir: pathlib.Path, edits: Sequence[Edit]
+    config: ConfigDict, workdir: pathlib.Path, videos: Sequence[Video]
 ) -> None:
   scorer = Scorer(pretrained.load_clip(config.clip))
   pick = config.pick_score and Scorer(pretrained.load_clip(config.pick_score))
   rows, entries = [], []
-  for edit in tqdm.tqdm(
+  edits = [
+      (video, kind, prompt) for video in videos
+      for kind, prompt in video.prompts.items()]
+  for video, kind, prompt in tqdm.tqdm(
       edits, desc="scoring", unit="video", leave=False, dynamic_ncols=True):
-    frames = systems.Result(edit.prompt, _submission(workdir, edit)).frames()
+    frames = systems.frames(_submission(workdir, video, kind))
     scored = _resize(frames, _SIZE)
-    scores = scorer.paper_scores(scored, edit.prompt)
+    scores = scorer.paper_scores(scored, prompt)
     if pick:
-      scores["PickScore"] = pick.pick_score(scored, edit.prompt)
+      scores["PickScore"] = pick.pick_score(scored, prompt)
     rows.append({
-        "split": edit.split, "video": edit.name, "kind": edit.kind,
-        "prompt": edit.prompt} | scores)
-    source = systems.frames(edit.frames)[
-        ::_stride(edit.frames, len(frames))][:len(frames)]
+        "split": video.split, "video": video.name, "kind": kind,
+        "prompt": prompt} | scores)
+    source = systems.frames(video.frames)[
+        ::_stride(video.frames, len(frames))][:len(frames)]
     entries.append(report.Entry(
-        f"{edit.split}/{edit.name}, {edit.kind}: {edit.prompt}", [
+        f"{video.split}/{video.name}, {kind}: {prompt}", [
             report.show("the source", _resize(source, _SHOWN), _RATE),
             report.show("the edit", _resize(frames, _SHOWN), _RATE,
                         scores)]))

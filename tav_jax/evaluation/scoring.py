@@ -17,6 +17,8 @@ from tav_jax.reports import report, table
 
 log = logging.getLogger(__name__)
 
+RANGES = (("fps", 0.1, 100),)
+
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Writes a row for every video, the means of every system, and the report.

@@ -9,9 +9,10 @@ r"""StorybookEdit: variants of the method on videos whose true edits are known.
   WORKDIR/report.html                all of it to look at
 """
 
+from collections.abc import Mapping, Sequence
 import logging
+import math
 import pathlib
-import time
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -28,18 +29,26 @@ from tav_jax.measures.clip_score import Scorer
 from tav_jax.pretrained import files
 from tav_jax.pretrained.load import load_vae
 from tav_jax.reports import report, table
-from tav_jax.runs import settings, tuning
-from tav_jax.runs import workdir as workdirs
+from tav_jax.runs import many, settings
+from tav_jax.runs.job import Job
 from tav_jax.storybook import edits, judge
 from tav_jax.storybook.world.scene import caption, labels
 
 log = logging.getLogger(__name__)
 
+RANGES = (("seed", *settings.SEEDS), ("videos", 1, math.inf))
 _RATE = 8.0
 
 
-class Job(NamedTuple):
-  """One source video."""
+class Drawn(NamedTuple):
+  """One source video, drawn.
+
+  Attributes:
+    name: Its name.
+    source: What it shows, and its edits.
+    frames: Its frames, uint8 `f h w c`.
+    path: Its file.
+  """
 
   name: str
   source: edits.Source
@@ -72,29 +81,16 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     InputError: If a variant's config will not do.
   """
   check(config)
-  videos = workdir / "videos"
-  jobs = _jobs(config, videos)
-  plans = [
-      (name, job, _config(config, config.variants[name], job))
-      for name in config.only for job in jobs]
-  for name, job, plan in plans:
-    settings.check(plan)
-    workdirs.check(workdir / name / job.name, plan)
-  videos.mkdir(parents=True, exist_ok=True)
-  for job in jobs:
-    video.write_lossless(job.path, video.Clip(job.frames, _RATE))
-  started, done = time.monotonic(), 0
-  for i, (name, job, plan) in enumerate(plans):
-    at = workdir / name / job.name
-    if workdirs.samples(at, plan.optimizer.steps).exists():
-      continue
-    left = (time.monotonic() - started) / done * (len(plans) - i) if done else 0
-    log.info(
-        "%s, %s: run %d of %d%s", name, job.name, i + 1, len(plans),
-        f", about {left / 60:.0f} min left" if done else "")
-    tuning.run(plan, at)
-    done += 1
-  rows, entries = _score(config, workdir, jobs)
+  videos = _draw(config, workdir / "videos")
+  jobs = {
+      (name, drawn.name): _job(config, name, drawn, workdir)
+      for name in config.only for drawn in videos}
+  for job in jobs.values():
+    job.check()
+  for drawn in videos:
+    _write(drawn)
+  many.run(list(jobs.values()))
+  rows, entries = _score(config, videos, jobs)
   table.write(workdir, "edits", rows, "{:.2f}".format)
   summarise = lambda rows: summary(rows, ("system",), unit=("video",))
   means = summarise(rows)
@@ -108,30 +104,54 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   log.info("%s%s", table.markdown(means), workdir / "report.html")
 
 
-def _jobs(config: ConfigDict, directory: pathlib.Path) -> list[Job]:
-  """Draws the sources."""
-  jobs = []
+def _draw(config: ConfigDict, directory: pathlib.Path) -> list[Drawn]:
+  """Draws the sources, which `_write` writes to the directory."""
+  videos = []
   shape = config.run.video
   for i, source in enumerate(edits.sources(config.videos, config.seed)):
     name = f"{i:02}-{source.scene.subject}-{source.scene.verb}"
     frames = edits.draw(source.scene, shape.frames, shape.height)
-    jobs.append(Job(name, source, frames, directory / f"{name}.mkv"))
-  return jobs
+    videos.append(Drawn(name, source, frames, directory / f"{name}.mkv"))
+  return videos
 
 
-def _config(config: ConfigDict, changes: ConfigDict, job: Job) -> ConfigDict:
-  """A run of one variant on one video."""
+def _write(drawn: Drawn) -> None:
+  """Writes a source, unless it is there.
+
+  Raises:
+    InputError: If another is, on which runs there may have been tuned.
+  """
+  if not drawn.path.exists():
+    drawn.path.parent.mkdir(parents=True, exist_ok=True)
+    partial = drawn.path.with_suffix(".partial.mkv")
+    video.write_lossless(partial, video.Clip(drawn.frames, _RATE))
+    partial.rename(drawn.path)
+  elif not np.array_equal(video.read_all(drawn.path), drawn.frames):
+    raise InputError(
+        f"{drawn.path}: another video than is drawn today for this seed, "
+        "run.video.frames and size; use another workdir")
+
+
+def _job(
+    config: ConfigDict, variant: str, drawn: Drawn, workdir: pathlib.Path
+) -> Job:
+  """The run of one variant on one video."""
   run = ConfigDict(config.run.to_dict())
-  run.update(changes.to_dict())
-  run.video.path = str(job.path)
-  run.video.caption = caption(job.source.scene)
+  run.update(config.variants[variant].to_dict())
+  run.video.path = str(drawn.path)
+  run.video.caption = caption(drawn.source.scene)
   run.video.start, run.video.stride = 0, 1
   run.sampling.prompts = tuple(
-      caption(edit.scene) for edit in job.source.edits)
-  return run.lock()
+      caption(edit.scene) for edit in drawn.source.edits)
+  return Job(
+      f"{variant}/{drawn.name}", settings.of(run.to_dict()),
+      workdir / variant / drawn.name)
 
 
-def _score(config: ConfigDict, workdir: pathlib.Path, jobs: list[Job]):
+def _score(
+    config: ConfigDict, videos: Sequence[Drawn],
+    jobs: Mapping[tuple[str, str], Job],
+):
   """Rows and the report's entries: every edit of every video by every system.
   """
   scorer = Scorer(pretrained.load_clip(config.clip))
@@ -140,32 +160,34 @@ def _score(config: ConfigDict, workdir: pathlib.Path, jobs: list[Job]):
   vae = load_vae(
       files.locate(model.checkpoint, model.revision or None) / "vae")
   bounds = {
-      "the source": lambda job, truth: job.frames,
-      "the true edit": lambda job, truth: video.to_pixels(
+      "the source": lambda drawn, truth: drawn.frames,
+      "the true edit": lambda drawn, truth: video.to_pixels(
           vae.decode(vae.encode(video.to_model(truth)[None])[0]))[0]}
   rows, entries = [], []
   with tqdm.tqdm(
-      total=len(jobs) * len(edits.KINDS) * (len(config.only) + len(bounds)),
+      total=len(videos) * len(edits.KINDS) * (len(config.only) + len(bounds)),
       desc="scoring", unit="video", leave=False, dynamic_ncols=True) as bar:
-    for job in jobs:
+    for drawn in videos:
       found = {
-          name: {r.prompt: r for r in systems.read(workdir / name / job.name)}
+          name: {
+              result.prompt: result
+              for result in systems.read(jobs[name, drawn.name].samples)}
           for name in config.only}
-      for edit in job.source.edits:
-        truth = edits.draw(edit.scene, *job.frames.shape[:2])
+      for edit in drawn.source.edits:
+        truth = edits.draw(edit.scene, *drawn.frames.shape[:2])
         prompt = caption(edit.scene)
-        videos = {
-            name: read(job, truth) for name, read in bounds.items()} | {
+        shown_by = {
+            name: read(drawn, truth) for name, read in bounds.items()} | {
                 name: found[name][prompt].frames() for name in config.only}
         shown = []
-        for name, frames in videos.items():
+        for name, frames in shown_by.items():
           scores = scorer.paper_scores(frames, prompt)
-          to_truth = fidelity.scores(frames, truth, job.frames) | _shown(
-              referee, frames, job.source, edit)
+          to_truth = fidelity.scores(frames, truth, drawn.frames) | _shown(
+              referee, frames, drawn.source, edit)
           if name == "the source":
             to_truth["preservation"] = None  # Of itself.
           rows.append({
-              "system": name, "video": job.name, "kind": edit.kind,
+              "system": name, "video": drawn.name, "kind": edit.kind,
               "prompt": prompt} | scores | to_truth)
           shown.append(report.show(name, frames, _RATE, {
               "PSNR": to_truth["PSNR"],

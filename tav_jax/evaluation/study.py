@@ -25,8 +25,11 @@ from tav_jax.errors import InputError
 from tav_jax.evaluation import systems
 from tav_jax.evaluation.scoring import summary
 from tav_jax.reports import report, table
+from tav_jax.runs import settings
 
 log = logging.getLogger(__name__)
+
+RANGES = (("seed", *settings.SEEDS), ("fps", 0.1, 100))
 
 QUESTIONS = {
     "consistency": "Which video's frames are more consistent with each other?",

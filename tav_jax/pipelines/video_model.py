@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 import dataclasses
 import logging
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -82,64 +82,12 @@ def network(unet: UNetConfig, trainable: Params, frozen: Params) -> Network:
 MEMORY = ("given", "fit")
 
 
-class How(NamedTuple):
-  """How a model computes, and what it keeps.
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+  """What is loaded, what of it trains, and how it computes.
 
   Attributes:
-    compute: Of the network.
-    frozen: Type of the frozen parameters.
-    vae_frames: That the autoencoder handles at a time.
-  """
-
-  compute: Compute
-  frozen: Any
-  vae_frames: int
-
-
-def how(platform: str, *, memory: str, **given) -> How:
-  """How to compute; arguments as for `compute` and `load`."""
-  if memory == "fit":
-    least = compute(platform, **given | {"remat": True, "attention_block": 64})
-    return How(least, jnp.bfloat16, 1)
-  chosen = compute(platform, **given)
-  return How(chosen, chosen.dtype, VAE.frames_at_a_time)
-
-
-def compute(
-    platform: str, dtype: str, remat: bool, attention: str,
-    attention_block: int,
-) -> Compute:
-  """How to compute on "cpu", "gpu" or "tpu"; arguments as for `load`."""
-  resolved = DTYPES[dtype] or (
-      jnp.float32 if platform == "cpu" else jnp.bfloat16)
-  if attention == "auto":
-    half = jnp.dtype(resolved).itemsize == 2
-    attention = {
-        "tpu": "flash", "gpu": "cudnn" if half else "blockwise"}.get(
-            platform, "blockwise")
-  return Compute(resolved, remat, attention, attention_block)
-
-
-def load(
-    checkpoint: str,
-    *,
-    mesh: Mesh | None = None,
-    revision: str = "",
-    trainable: Sequence[str],
-    spatial: str = UNetConfig.spatial,
-    temporal: str = UNetConfig.temporal,
-    convolution: str = UNetConfig.convolution,
-    dtype: str = "auto",
-    remat: bool = True,
-    attention: str = "auto",
-    attention_block: int = 256,
-    memory: str = "given",
-) -> VideoModel:
-  """Loads a checkpoint and puts it on the device.
-
-  Args:
     checkpoint: As for `tav_jax.load_pretrained`.
-    mesh: Where to; by default the first device alone.
     revision: Branch, tag or commit on the hub; "" is its default branch.
     trainable: Path patterns of the parameters that train.
     spatial: As for `UNetConfig`, like the next two.
@@ -153,27 +101,80 @@ def load(
       least: remat, blocks of 64, frozen parameters in bfloat16 whatever the
       arithmetic, the autoencoder frame by frame.
   """
-  variant = {
-      "spatial": spatial, "temporal": temporal, "convolution": convolution}
-  known = VARIANTS | {
-      "dtype": tuple(DTYPES), "attention": ("auto", *KERNELS),
-      "memory": MEMORY}
-  for name, value in (variant | {
-      "dtype": dtype, "attention": attention, "memory": memory}).items():
-    if value not in known[name]:
-      raise InputError(
-          f"model.{name}={value!r}: expected {', '.join(known[name])}")
+
+  checkpoint: str = "CompVis/stable-diffusion-v1-4"
+  revision: str = ""
+  trainable: Sequence[str] = ("attn1/to_q", "attn2/to_q", "attn_temp")
+  spatial: str = UNetConfig.spatial
+  temporal: str = UNetConfig.temporal
+  convolution: str = UNetConfig.convolution
+  dtype: str = "auto"
+  remat: bool = True
+  attention: str = "auto"
+  attention_block: int = 256
+  memory: str = "given"
+
+  @property
+  def variant(self) -> dict[str, str]:
+    """How the network is inflated, as for `tav_jax.load_pretrained`."""
+    return {name: getattr(self, name) for name in VARIANTS}
+
+  def check(self) -> None:
+    """Raises an InputError that names the first word that is not known."""
+    known = VARIANTS | {
+        "dtype": tuple(DTYPES), "attention": ("auto", *KERNELS),
+        "memory": MEMORY}
+    for name, words in known.items():
+      if getattr(self, name) not in words:
+        raise InputError(
+            f"model.{name}={getattr(self, name)!r}: expected "
+            f"{', '.join(words)}")
+
+  def compute(self, platform: str) -> Compute:
+    """How the network computes on "cpu", "gpu" or "tpu"."""
+    dtype = DTYPES[self.dtype] or (
+        jnp.float32 if platform == "cpu" else jnp.bfloat16)
+    attention = self.attention
+    if attention == "auto":
+      half = jnp.dtype(dtype).itemsize == 2
+      attention = {
+          "tpu": "flash", "gpu": "cudnn" if half else "blockwise"}.get(
+              platform, "blockwise")
+    if self.memory == "fit":
+      return Compute(dtype, True, attention, 64)
+    return Compute(dtype, self.remat, attention, self.attention_block)
+
+  def frozen_dtype(self, platform: str) -> Any:
+    """The type of the frozen parameters."""
+    if self.memory == "fit":
+      return jnp.bfloat16
+    return self.compute(platform).dtype
+
+  @property
+  def vae_frames(self) -> int:
+    """Frames that the autoencoder handles at a time."""
+    return 1 if self.memory == "fit" else VAE.frames_at_a_time
+
+
+def load(settings: ModelSettings, mesh: Mesh | None = None) -> VideoModel:
+  """Loads a checkpoint and puts it on the device.
+
+  Args:
+    settings: What and how.
+    mesh: Where to; by default the first device alone.
+  """
+  settings.check()
   mesh = mesh or make_mesh(jax.devices()[:1])
-  compute, frozen_dtype, vae_frames = how(
-      jax.default_backend(), memory=memory, dtype=dtype, remat=remat,
-      attention=attention, attention_block=attention_block)
+  platform = jax.default_backend()
+  compute = settings.compute(platform)
   loaded = pretrained.load_pretrained(
-      checkpoint, revision=revision or None, variant=variant)
+      settings.checkpoint, revision=settings.revision or None,
+      variant=settings.variant)
   # Split while all is float32: what trains must not pass through bfloat16.
   with about("model."):
-    train, frozen = optim.split(loaded.unet_params, trainable)
+    train, frozen = optim.split(loaded.unet_params, settings.trainable)
   log.info(
-      "%s: training %.2f M of %.2f M parameters, %s on %s", checkpoint,
+      "%s: training %.2f M of %.2f M parameters, %s on %s", settings.checkpoint,
       optim.count(train) / 1e6, optim.count(loaded.unet_params) / 1e6,
       jnp.dtype(compute.dtype), f"{mesh.size} x " * (mesh.size > 1)
       + jax.devices()[0].device_kind)
@@ -183,9 +184,10 @@ def load(
       unet=dataclasses.replace(loaded.unet_config, compute=compute),
       trainable=train,
       frozen=placement.move(
-          frozen, placement.param_specs(mesh, frozen), frozen_dtype),
+          frozen, placement.param_specs(mesh, frozen),
+          settings.frozen_dtype(platform)),
       vae=dataclasses.replace(
-          loaded.vae, frames_at_a_time=vae_frames,
+          loaded.vae, frames_at_a_time=settings.vae_frames,
           params=placement.replicate(mesh, loaded.vae.params)),
       text_encoder=loaded.text_encoder,
       tokenizer=loaded.tokenizer,

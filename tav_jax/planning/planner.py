@@ -1,5 +1,6 @@
 """A plan of a run: a table of its programs, the job's time, what fits."""
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -39,6 +40,7 @@ def describe(config: ConfigDict, topology: str, most_frames: bool) -> str:
   Raises:
     InputError: If the config or the topology will not do.
   """
+  config = settings.of(config.to_dict())
   settings.check_all_but_texts(config)
   devices, chip = chips.devices(topology)
   if most_frames and chip is None:
@@ -46,7 +48,7 @@ def describe(config: ConfigDict, topology: str, most_frames: bool) -> str:
         f"--most_frames --topology={topology}: expected a TPU slice such as "
         "v5e:2x2, whose memory is known")
   with about("mesh."):
-    mesh = make_mesh(devices, **config.mesh)
+    mesh = make_mesh(devices, **vars(config.mesh))
   platform = devices[0].platform
   lines = [
       f"{config.model.checkpoint}, {config.video.frames} frames of "
@@ -192,8 +194,8 @@ def _most_frames(config, mesh, platform, chip) -> str:
   """
 
   def memory(frames: int) -> float:
-    longer = ConfigDict(config.to_dict())
-    longer.video.frames = frames
+    longer = dataclasses.replace(
+        config, video=dataclasses.replace(config.video, frames=frames))
     tuning, *_ = programs.of_run(longer, mesh, platform)
     log.info("trying %d frames", frames)
     try:

@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from ml_collections import ConfigDict
 
 from tav_jax import pretrained
 from tav_jax.errors import about
 from tav_jax.parallel import activations, placement
 from tav_jax.pipelines import editing, video_model
 from tav_jax.pretrained import parts
-from tav_jax.runs import settings
+from tav_jax.runs.settings import check_for_model, Settings
 from tav_jax.training import optim, step
 
 
@@ -49,11 +48,11 @@ class Program(NamedTuple):
           lowering_platforms=(platform,))
 
 
-def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
+def of_run(config: Settings, mesh: Mesh, platform: str) -> list[Program]:
   """What tuning and sampling with a config will run.
 
   Args:
-    config: As of `tav_jax.tune`.
+    config: Of the run.
     mesh: Where to.
     platform: "tpu", "gpu" or "cpu", which decides what "auto" means.
 
@@ -61,16 +60,14 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
     InputError: If anything in the config will not do.
   """
   model, sampling = config.model, config.sampling
-  compute, frozen_dtype, vae_frames = video_model.how(
-      platform, **{name: model[name] for name in (
-          "memory", "dtype", "remat", "attention", "attention_block")})
+  model.check()
   shapes = pretrained.load_shapes(
-      model.checkpoint, revision=model.revision or None,
-      variant={name: model[name] for name in video_model.VARIANTS})
-  settings.check_for_model(config, shapes.vae_config, shapes.schedule)
+      model.checkpoint, revision=model.revision or None, variant=model.variant)
+  check_for_model(config, shapes.vae_config, shapes.schedule)
   with about("video."):
     placement.check_frames(mesh, config.video.frames)
-  unet = dataclasses.replace(shapes.unet_config, compute=compute)
+  unet = dataclasses.replace(
+      shapes.unet_config, compute=model.compute(platform))
   with about("model."):
     trainable, frozen = optim.split(shapes.unet_params, model.trainable)
 
@@ -91,7 +88,7 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
   optimizer = optim.adamw(1e-4)
   state = jax.tree.map(each, place(jax.eval_shape(
       lambda tree: step.init(tree, optimizer, 0), trainable)))
-  frozen = place(frozen, frozen_dtype)
+  frozen = place(frozen, model.frozen_dtype(platform))
   factor, depth = shapes.vae_config.factor, unet.in_channels
   video = (config.video.frames, config.video.height, config.video.width)
 
@@ -118,7 +115,7 @@ def of_run(config: ConfigDict, mesh: Mesh, platform: str) -> list[Program]:
       jax.tree.map(lambda x: array(*x.shape), shapes.vae_params),
       array(*shape))
   devices = mesh.shape["frame"] * mesh.shape["model"]
-  at_a_time = min(vae_frames * devices, video[0])
+  at_a_time = min(model.vae_frames * devices, video[0])
   dispatches = -(-video[0] // at_a_time)
   programs = [
       Program(

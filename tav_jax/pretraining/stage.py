@@ -7,6 +7,7 @@ lives in a directory of its own, laid out like every run's:
 """
 
 from collections.abc import Callable, Iterator
+import contextlib
 import itertools
 import logging
 import pathlib
@@ -25,6 +26,10 @@ from tav_jax.training.metrics import Metrics
 from tav_jax.types import Params
 
 log = logging.getLogger(__name__)
+
+_PINS = workdirs.Pins(
+    sections=("seed", "model", "optimizer", "data", "loss", "schedule"),
+    free=("data.directory",), defaults={"model": {"captioned": True}})
 
 
 class Look(NamedTuple):
@@ -50,7 +55,7 @@ def check(name: str, workdir: pathlib.Path, config: ConfigDict) -> None:
     InputError: If its directory is of another config or cannot be written, or
       a batch cannot be split over the devices.
   """
-  workdirs.check(workdir / name, config)
+  workdirs.check(workdir / name, config.to_dict(), _PINS)
   with about(f"{name}.optimizer."):
     placement.check_batch_size(make_mesh(), config.optimizer.batch_size)
 
@@ -84,7 +89,7 @@ def train(
   """
   directory = workdir / name
   directory.mkdir(parents=True, exist_ok=True)
-  workdirs.write_config(directory, config)
+  workdirs.write_config(directory, config.to_dict())
   mesh = make_mesh()
   run, chosen = config.run, dict(config.optimizer)
   size = chosen.pop("batch_size")
@@ -115,11 +120,7 @@ def train(
       taken.append(values)
     return state, {k: [float(x[k]) for x in taken] for k in taken[0]}
 
-  def record(at, taken, seconds):
-    loop.check_finite(taken["loss"], at, checkpoints)
-    loop.log(metrics, rate, at, taken, seconds)
-
-  def sample(state, at):
+  def look_at(state, at):
     pictures = workdirs.samples(directory, at)
     pictures.mkdir(parents=True, exist_ok=True)
     look(Look(
@@ -127,16 +128,23 @@ def train(
         lambda values: metrics.scalars(at, values)))
     looked.write_text(f"{at}\n")
 
-  due = begun and (begun % run.look_every == 0 or begun == run.steps)
-  if due and not (
+  pace = loop.Pace(
+      run.steps, run.steps_per_dispatch, run.checkpoint_every, run.look_every)
+  if begun and pace.samples(begun) and not (
       looked.exists() and looked.read_text() == f"{begun}\n"):
-    sample(state, begun)  # The run was killed before it came to that.
-  state = loop.run(
-      take_steps, state, name=name, start=begun, steps=run.steps,
-      steps_per_dispatch=run.steps_per_dispatch,
-      checkpoint_every=run.checkpoint_every, sample_every=run.look_every,
-      record=record, save=lambda state, _: checkpoints.save(state),
-      sample=sample)
+    look_at(state, begun)  # The run was killed before it came to that.
+  with contextlib.closing(loop.dispatches(
+      take_steps, state, begun, pace, name)) as dispatches:
+    for at in dispatches:
+      state = at.state
+      loop.check_finite(
+          at.metrics["loss"], at.step, checkpoints.latest,
+          f"Lower {name}.optimizer.learning_rate")
+      loop.log(metrics, rate, at.step, at.metrics, at.seconds)
+      if pace.saves(at.step):
+        checkpoints.save(state)
+      if pace.samples(at.step):
+        look_at(state, at.step)
   metrics.close()
   checkpoints.close()
   return state.optimizer.average

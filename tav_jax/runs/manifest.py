@@ -12,14 +12,16 @@ list. A video is called by its file's name, or by `name`.
 import csv
 import pathlib
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from tav_jax.data import jsonl
 from tav_jax.errors import InputError
-from tav_jax.runs import settings
+from tav_jax.runs import settings as settings_lib
 from tav_jax.runs import workdir as workdirs
+from tav_jax.runs.job import Job
+from tav_jax.runs.settings import Settings
 
 _EXAMPLE = (
     '{"video": "cat.mp4", "caption": "a cat is walking", '
@@ -28,30 +30,21 @@ _REQUIRED = ("video", "caption", "prompts")
 _OWN = ("seed", "video", "optimizer", "sampling")  # Sections a row may change.
 
 
-class Entry(NamedTuple):
-  """A video of a list.
-
-  Attributes:
-    name: Its name, which no other has.
-    config: Its run, as of `configs/default.py`.
-  """
-
-  name: str
-  config: ConfigDict
-
-
-def read(path: pathlib.Path, base: ConfigDict) -> list[Entry]:
-  """All videos of a list.
+def read(
+    path: pathlib.Path, base: ConfigDict, workdir: pathlib.Path
+) -> list[Job]:
+  """The jobs of a list.
 
   Args:
     path: A .csv or .jsonl file.
-    base: What their configs start from.
+    base: What their configs start from, as of `configs/default.py`.
+    workdir: Where each gets a directory, called by its name.
 
   Raises:
     InputError: If the list cannot be read or something in it will not do.
       Whether the videos are there is not looked at.
   """
-  entries = {}
+  jobs = {}
   for where, row in _rows(path):
     missing = [name for name in _REQUIRED if not row.get(name)]
     if missing:
@@ -63,17 +56,19 @@ def read(path: pathlib.Path, base: ConfigDict) -> list[Entry]:
       raise InputError(
           f"{where}: name {name!r}: expected letters, digits, '-', '_' and "
           "'.', as of a directory; give it one in a column 'name'")
-    if name in entries:
+    if name in jobs:
       raise InputError(
           f"{where}: another video is called {name!r} too; give them names in "
           "a column 'name'")
     try:
-      entries[name] = Entry(name, _config(row, base, path.parent))
+      settings = _settings(row, base, path.parent)
+      settings_lib.check(settings)
     except InputError as error:
       raise InputError(f"{where}: {error}") from error
-  if not entries:
+    jobs[name] = Job(name, settings, workdir / name)
+  if not jobs:
     raise InputError(f"{path}: it has no videos; expected a row for each")
-  return list(entries.values())
+  return list(jobs.values())
 
 
 def _rows(path: pathlib.Path):
@@ -110,10 +105,10 @@ def _check_texts(where: str, row: dict[str, Any]) -> None:
         f"{where}: prompts={prompts!r}: expected a text or a list of texts")
 
 
-def _config(
+def _settings(
     row: dict[str, Any], base: ConfigDict, folder: pathlib.Path
-) -> ConfigDict:
-  """The config that a row makes of `base`."""
+) -> Settings:
+  """The settings that a row makes of `base`."""
   config = ConfigDict(base.to_dict())
   row = dict(row)
   config.video.path = str(folder / row.pop("video"))
@@ -132,8 +127,7 @@ def _config(
     section, _, last = key.rpartition(".")
     (config[section] if section else config)[last] = _as(
         type(known[key]), key, value)
-  settings.check(config)
-  return config.lock()
+  return settings_lib.of(config.to_dict())
 
 
 def _as(kind: type, key: str, value: Any) -> Any:

@@ -1,135 +1,145 @@
-"""Runs on many videos: as many at a time as asked for, each in a directory."""
+"""The driver of all lists of runs: as many at a time as asked for.
+
+A list on the command line (tav_jax.tune_many) and every benchmark that tunes go
+through `run`: it groups jobs that are alike, passes over what is done, loads a
+model once for all jobs of that model, and names failures at the end.
+"""
 
 from collections.abc import Iterator, Sequence
+import dataclasses
 import json
 import logging
-import math
-import pathlib
+import re
 import time
-
-from ml_collections import ConfigDict
+from typing import TypeVar
 
 from tav_jax.errors import InputError
+from tav_jax.parallel import processes
 from tav_jax.pipelines.video_model import VideoModel
-from tav_jax.runs import build, settings, tuning
+from tav_jax.runs import build, tuning
 from tav_jax.runs import workdir as workdirs
 from tav_jax.runs.clock import Clock
-from tav_jax.runs.manifest import Entry
+from tav_jax.runs.job import Job
+from tav_jax.runs.settings import Settings
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-def run(
-    entries: Sequence[Entry], workdir: pathlib.Path, together: int
-) -> None:
-  """Tunes and samples every video into `workdir`/NAME, going on where it was.
+
+def run(jobs: Sequence[Job], together: int = 1) -> None:
+  """Tunes and samples every job, going on where each was.
 
   Args:
-    entries: The videos.
-    workdir: Where to.
+    jobs: The jobs. One that fails does not stop the others.
     together: How many are tuned in one program, if their shapes are the same.
 
   Raises:
-    InputError: At the end, if a video failed; says which and why.
+    InputError: At the end, if a job failed; says which and why.
   """
-  settings.check_ranges(
-      ConfigDict({"together": together}), (("together", 1, math.inf),))
+  if together < 1:
+    raise InputError(f"together={together}: expected 1 or more")
+  done = {job.name for job in jobs if processes.agree(job.is_done)}
   groups = [
-      (group, lanes) for group, lanes in _groups(entries, together)
-      if any(not _is_done(entry, workdir) for entry in group)]
+      ([job for job in group if job.name not in done], size)
+      for group, size in _groups(jobs, together)]
   left = sum(len(group) for group, _ in groups)
-  log.info(
-      "%d videos, %d of them done or failed before", len(entries),
-      len(entries) - left)
-  failed, clock, started, done = {}, Clock(), time.monotonic(), 0
-  model = None
-  for group, lanes in groups:
-    seconds = (time.monotonic() - started) / max(done, 1) * (left - done)
+  log.info("%d runs, %d of them done before", len(jobs), len(done))
+  model, loaded = None, None
+  clock, started, finished = Clock(), time.monotonic(), 0
+  for group, size in groups:
+    if not group:
+      continue
+    seconds = (time.monotonic() - started) / max(finished, 1) * (
+        left - finished)
     log.info(
-        "tuning %s (%d of %d%s)", ", ".join(entry.name for entry in group),
-        done + len(group), left,
-        f", about {seconds / 60:.0f} min left" if done else "")
-    if model is None:
+        "tuning %s (%d of %d%s)", ", ".join(job.name for job in group),
+        finished + len(group), left,
+        f", about {seconds / 60:.0f} min left" if finished else "")
+    if _network(group[0].settings) != loaded:
+      model, loaded = None, _network(group[0].settings)  # One at a time.
       with clock("loading"):
-        model = build.load(group[0].config)
-    failed |= _run_group(group, lanes, model, workdir, clock)
-    done += len(group)
+        model = build.load(group[0].settings)
+    _run_group(group, size, model, clock)
+    finished += len(group)
+  failed = [job for job in jobs if job.error]
   if failed:
     raise InputError(
-        f"{len(failed)} of {len(entries)} videos failed: "
-        + "; ".join(f"{name}: {error}" for name, error in failed.items())
-        + f"; the others are in {workdir}, the same command tries these again")
+        f"{len(failed)} of {len(jobs)} runs failed: "
+        + "; ".join(f"{job.name}: {job.error}" for job in failed)
+        + "; the others are done, the same command tries these again")
 
 
-def shard(entries: Sequence[Entry], which: str) -> Sequence[Entry]:
-  """Part i of n, as "i/n" from 0, of about equal size; "0/1" is all."""
-  part, count = settings.shard(which)
-  return entries[part::count]
+def shard(items: Sequence[T], which: str) -> Sequence[T]:
+  """Part i of n, as "i/n" from 0, of about equal size; "0/1" is all.
 
-
-def _is_done(entry: Entry, workdir: pathlib.Path) -> bool:
-  last = entry.config.optimizer.steps
-  return workdirs.samples(workdir / entry.name, last).exists()
+  Raises:
+    InputError: If it is not such a fraction, with i from 0 to n-1.
+  """
+  match = re.fullmatch(r"(\d+)/(\d+)", which)
+  i, n = map(int, match.groups()) if match else (0, 0)
+  if not 0 <= i < n:
+    raise InputError(
+        f"shard={which!r}: expected i/n with i from 0 to n-1, such as 0/8")
+  return items[i::n]
 
 
 def _groups(
-    entries: Sequence[Entry], together: int
-) -> Iterator[tuple[list[Entry], int]]:
-  """Videos of one program, and for how many it is.
+    jobs: Sequence[Job], together: int
+) -> Iterator[tuple[list[Job], int]]:
+  """Jobs of one program, and for how many it is; those of one model in turn.
 
-  Those whose configs differ in what a program depends on are apart. Groups are
+  Jobs whose settings differ in what a program depends on are apart. Groups are
   of about the same size, so that the last is not small and yet as slow.
   """
-  alike = {}
-  for entry in entries:
-    alike.setdefault(_shape(entry.config), []).append(entry)
-  for some in alike.values():
-    size = -(-len(some) // -(-len(some) // together))
-    for i in range(0, len(some), size):
-      yield some[i:i + size], size
+  models = {}
+  for job in jobs:
+    alike = models.setdefault(_network(job.settings), {})
+    alike.setdefault(_program(job.settings), []).append(job)
+  for alike in models.values():
+    for some in alike.values():
+      size = -(-len(some) // -(-len(some) // together))
+      for i in range(0, len(some), size):
+        yield some[i:i + size], size
 
 
-def _shape(config: ConfigDict) -> str:
-  """What the configs of a group have in common, as text."""
-  common = dict(workdirs.flatten(config.to_dict()))
+def _network(settings: Settings) -> str:
+  """What jobs of one loaded model have in common, as text."""
+  return json.dumps([vars(settings.model), vars(settings.mesh)])
+
+
+def _program(settings: Settings) -> str:
+  """What jobs of one program have in common, as text."""
+  common = dict(workdirs.flatten(dataclasses.asdict(settings)))
   for name in ("path", "caption", "start", "stride", "fit"):
     del common[f"video.{name}"]
   del common["seed"], common["sampling.seed"]
-  common["sampling.prompts"] = len(common["sampling.prompts"])
+  common["sampling.prompts"] = len(settings.sampling.prompts)
   return json.dumps(common)
 
 
 def _run_group(
-    group: Sequence[Entry], lanes: int, model: VideoModel,
-    workdir: pathlib.Path, clock: Clock,
-) -> dict[str, InputError]:
-  """Tunes a group; returns why videos failed."""
-  jobs, failed = {}, {}
-  for entry in group:
-    if _is_done(entry, workdir):
-      continue
-    try:
-      at = workdir / entry.name
-      workdirs.check(at, entry.config)
-      clip = build.read(entry.config)
-      settings.check_for_model(
-          entry.config, model.vae.config, model.schedule)
-      jobs[entry.name] = tuning.Job(entry.config, at, clip, model)
-    except InputError as error:
-      log.warning("%s: %s", entry.name, error)
-      failed[entry.name] = error
-  for some in _in_step(list(jobs.values())):
-    try:
-      tuning.together(model, some, lanes, clock)
-    except InputError as error:
-      if not all(job.error for job in some):
-        raise
-      log.warning("%s", error)
-  return failed | {
-      name: job.error for name, job in jobs.items() if job.error}
+    group: Sequence[Job], size: int, model: VideoModel, clock: Clock
+) -> None:
+  """Tunes a group; a job that fails has an `error` afterwards."""
+  for job in group:
+    with job.may_fail():
+      job.check()
+      job.read()
+      job.open(model)
+  try:
+    for some in _in_step([job for job in group if not job.error]):
+      try:
+        tuning.together(model, some, size, clock)
+      except InputError:
+        if not all(job.error for job in some):
+          raise
+  finally:
+    for job in group:
+      job.close()
 
 
-def _in_step(jobs: list[tuning.Job]) -> Iterator[list[tuning.Job]]:
+def _in_step(jobs: list[Job]) -> Iterator[list[Job]]:
   """Jobs that can go on from the same step.
 
   They all do but for one that failed in an earlier run and stayed behind.

@@ -1,40 +1,25 @@
 """Rounds of samples: inversion, reconstruction check, edits, files."""
 
 from collections.abc import Sequence
-import json
+import dataclasses
 import logging
 import pathlib
 from typing import NamedTuple
 
 import jax
-from ml_collections import ConfigDict
 import numpy as np
 import tqdm
 
-from tav_jax.data.video import Clip
 from tav_jax.measures.psnr import psnr
 from tav_jax.parallel import processes
 from tav_jax.pipelines import editing
 from tav_jax.pipelines.video_model import VideoModel
 from tav_jax.reports import sheet
 from tav_jax.runs import results
+from tav_jax.runs.job import Job
 from tav_jax.types import Params, Video
 
 log = logging.getLogger(__name__)
-
-
-class Order(NamedTuple):
-  """What to render of a video.
-
-  Attributes:
-    clip: The source video.
-    latents: Its latents, `1 f h w c`.
-    settings: The config's `sampling` section.
-  """
-
-  clip: Clip
-  latents: Video
-  settings: ConfigDict
 
 
 class Sampled(NamedTuple):
@@ -50,46 +35,48 @@ class Sampled(NamedTuple):
 
 
 def sample(
-    model: VideoModel, trainable: Params, orders: Sequence[Order]
+    model: VideoModel, trainable: Params, jobs: Sequence[Job]
 ) -> list[Sampled]:
-  """Samples the prompts of some videos, all in step.
+  """Samples the prompts of some jobs, all in step.
 
   Args:
     model: The model.
     trainable: Tuned parameters along a first axis, which may be longer than
-      the orders, to fill up a mesh.
-    orders: One of each video; their settings are alike but for seeds and texts.
+      the jobs, to fill up a mesh.
+    jobs: Open, or at least encoded; their `sampling` sections are alike but for
+      seeds and texts.
   """
-  lanes = len(jax.tree.leaves(trainable)[0])
-  filled = [*orders, *orders[-1:] * (lanes - len(orders))]
-  settings = orders[0].settings
+  places = len(jax.tree.leaves(trainable)[0])
+  filled = [*jobs, *jobs[-1:] * (places - len(jobs))]
+  settings = jobs[0].settings.sampling
   inverted = settings.start == "inversion"
   batches = editing.dispatches(len(settings.prompts), settings.batch_size)
   total = settings.steps * (batches + (2 if inverted else 0))
   with tqdm.tqdm(
       total=total, desc="sampling", unit="step", leave=False,
       dynamic_ncols=True) as bar:
-    back = [None] * lanes
+    back = [None] * places
     if inverted:
       noise = editing.invert(
-          model, trainable, np.stack([order.latents for order in filled]),
+          model, trainable, np.stack([job.latents.mean for job in filled]),
           settings.steps, bar.update)
       back = processes.to_host(editing.resample(
           model, trainable, noise, settings.steps, bar.update))
     else:
       noise = editing.noise(
-          settings.start, [order.settings.seed for order in filled],
-          orders[0].latents.shape)
+          settings.start, [job.settings.sampling.seed for job in filled],
+          jobs[0].latents.mean.shape)
     edits = editing.edit(
-        model, trainable, noise, [order.settings.prompts for order in filled],
+        model, trainable, noise,
+        [job.settings.sampling.prompts for job in filled],
         negative_prompt=settings.negative_prompt,
         guidance_scale=settings.guidance, num_steps=settings.steps,
         batch_size=settings.batch_size, progress=bar.update)
-  return list(map(Sampled, back, edits))[:len(orders)]
+  return list(map(Sampled, back, edits))[:len(jobs)]
 
 
 def write(
-    model: VideoModel, order: Order, sampled: Sampled, directory: pathlib.Path
+    model: VideoModel, job: Job, sampled: Sampled, directory: pathlib.Path
 ) -> list[sheet.Labelled]:
   """Decodes what was sampled of a video and writes it all to `directory`.
 
@@ -98,7 +85,7 @@ def write(
 
   Args:
     model: The model.
-    order: What was to be rendered.
+    job: The video's.
     sampled: What `sample` made of it.
     directory: Where to write; must not exist.
 
@@ -108,9 +95,9 @@ def write(
   Raises:
     InputError: If the samples are not finite.
   """
-  clip, latents, settings = order
+  clip, latents, settings = job.clip, job.latents, job.settings.sampling
   checks = [] if sampled.back is None else [
-      ("autoencoder round trip", latents),
+      ("autoencoder round trip", latents.mean),
       ("inversion and back, no guidance", sampled.back)]
   checks = [(label, editing.pixels(model, x)[0]) for label, x in checks]
   found = {label: psnr(clip.frames, x) for label, x in checks}
@@ -119,7 +106,7 @@ def write(
   if processes.is_first():
     results.write(
         directory, [("source", clip.frames), *checks, *named], clip.fps,
-        json.loads(settings.to_json_best_effort()) | {
+        dataclasses.asdict(settings) | {
             "psnr_db": {k: round(v, 2) for k, v in found.items()}})
   processes.wait()
   log.info(

@@ -1,22 +1,158 @@
-"""Ranges of config values, checked before anything long begins."""
+"""The settings of a run, an object for each section, made once of a config.
 
-from collections.abc import Iterable
-import functools
+A key that a config lacks has its default, so that a run that began before the
+key existed goes on. `configs/default.py` shows the same defaults.
+"""
+
+from collections.abc import Iterable, Mapping
+import dataclasses
 import math
 import operator
-import re
-
-from ml_collections import ConfigDict
+from typing import Any
 
 from tav_jax.errors import InputError
 from tav_jax.models.vae import VAEConfig
+from tav_jax.pipelines.video_model import ModelSettings
+from tav_jax.runs.workdir import Pins
 from tav_jax.sampling.schedule import Schedule
+from tav_jax.training.optim import SCHEDULES
 
 STARTS = ("inversion", "random", "shared")
 
 SEEDS = (0, 2**32 - 1)
 BELOW_ONE = 1 - 1e-9
 ABOVE_ZERO = 1e-9
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshSettings:
+  """Section `mesh`: devices along each axis; -1 is what is left."""
+
+  video: int = 1
+  frame: int = -1
+  model: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoSettings:
+  """Section `video`: the captioned video; as for `data.video.read`."""
+
+  path: str = ""
+  caption: str = ""
+  start: int = 0
+  stride: int = 2
+  frames: int = 24
+  width: int = 512
+  height: int = 512
+  fit: str = "stretch"
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSettings:
+  """Section `optimizer`: how far and how parameters are tuned; AdamW."""
+
+  steps: int = 500
+  learning_rate: float = 3e-5
+  schedule: str = "constant"
+  warmup_steps: int = 0
+  b1: float = 0.9
+  b2: float = 0.999
+  eps: float = 1e-8
+  weight_decay: float = 1e-2
+  clip_norm: float = 1.0
+  accumulate: int = 1
+  steps_per_dispatch: int = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingSettings:
+  """Section `sampling`: what is rendered of a tuned model, and how."""
+
+  prompts: tuple[str, ...] = ("",)
+  negative_prompt: str = ""
+  start: str = "inversion"
+  steps: int = 50
+  guidance: float = 12.5
+  batch_size: int = 1
+  seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+  """Section `run`: when what is written."""
+
+  checkpoint_every: int = 100
+  sample_every: int = 500
+  keep_checkpoints: int = 2
+  export: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """All sections of a run's config, as `configs/default.py` has them."""
+
+  seed: int = 33
+  model: ModelSettings = dataclasses.field(default_factory=ModelSettings)
+  mesh: MeshSettings = MeshSettings()
+  video: VideoSettings = VideoSettings()
+  optimizer: OptimizerSettings = OptimizerSettings()
+  sampling: SamplingSettings = SamplingSettings()
+  run: RunSettings = RunSettings()
+
+
+def of(config: Mapping[str, Any]) -> Settings:
+  """The settings of a config, of which no value is checked yet.
+
+  Raises:
+    InputError: If the config has a key that is none of the settings.
+  """
+  return _of(Settings, config, "")
+
+
+def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+  """A config with the keys that it lacks."""
+  return _join(dataclasses.asdict(Settings()), config)
+
+
+def _join(defaults: Mapping, config: Mapping) -> dict:
+  nested = {
+      key: _join(defaults[key], value) for key, value in config.items()
+      if isinstance(value, dict) and isinstance(defaults.get(key), dict)}
+  return {**defaults, **config, **nested}
+
+
+def _of(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
+  fields = {field.name: field for field in dataclasses.fields(kind)}
+  for key in values:
+    if key not in fields:
+      raise InputError(
+          f"config key {prefix}{key}: unknown; expected some of "
+          f"{', '.join(prefix + name for name in fields)}")
+  return kind(**{
+      key: _value(fields[key].type, value, f"{prefix}{key}.")
+      for key, value in values.items()})
+
+
+def _value(kind: Any, value: Any, prefix: str) -> Any:
+  if dataclasses.is_dataclass(kind):
+    return _of(kind, value, prefix)
+  if isinstance(value, list):  # As JSON has tuples.
+    return tuple(value)
+  return float(value) if kind is float else value
+
+
+# What a checkpoint depends on: neither how fast nor in how much memory it is
+# computed, nor how many steps are to come; see `workdir.check` for these.
+PINS = Pins(
+    sections=("seed", "model", "video", "optimizer"),
+    free=(
+        "model.dtype", "model.remat", "model.attention",
+        "model.attention_block", "model.memory", "optimizer.steps",
+        "optimizer.steps_per_dispatch"),
+    defaults=dataclasses.asdict(Settings()))
+# What rendering its samples depends on.
+SAMPLING_PINS = PINS._replace(sections=("model", "video"))
+
 
 # Key, least and greatest value.
 _RANGES = (
@@ -39,89 +175,61 @@ _RANGES = (
     ("run.sample_every", 1, math.inf),
     ("run.keep_checkpoints", 1, math.inf),
 )
-
-
 _PROMPTS = "expected one or more texts, such as \"('a panda is skiing',)\""
 
 
-def check(config: ConfigDict) -> None:
+def check(settings: Settings) -> None:
   """Raises an InputError that names the first value out of range."""
-  check_all_but_texts(config)
-  prompts = config.sampling.prompts
+  check_all_but_texts(settings)
+  prompts = settings.sampling.prompts
   if not all(isinstance(p, str) and p.strip() for p in prompts):
     raise InputError(f"sampling.prompts={prompts!r}: {_PROMPTS}")
-  if not config.video.caption.strip():
+  if not settings.video.caption.strip():
     raise InputError(
-        f"video.caption={config.video.caption!r}: expected what the video "
+        f"video.caption={settings.video.caption!r}: expected what the video "
         "shows, such as 'a man is skiing'")
 
 
-def check_all_but_texts(config: ConfigDict) -> None:
+def check_all_but_texts(settings: Settings) -> None:
   """Like `check`, where it does not matter what captions and prompts say."""
-  check_ranges(config, _RANGES)
-  if config.sampling.start not in STARTS:
-    raise InputError(
-        f"sampling.start={config.sampling.start!r}: expected "
-        f"{', '.join(STARTS)}")
-  if not config.sampling.prompts:
-    raise InputError(
-        f"sampling.prompts={config.sampling.prompts!r}: {_PROMPTS}")
+  check_ranges(settings, _RANGES)
+  sampling = settings.sampling
+  for key, value, words in (
+      ("sampling.start", sampling.start, STARTS),
+      ("optimizer.schedule", settings.optimizer.schedule, SCHEDULES)):
+    if value not in words:
+      raise InputError(f"{key}={value!r}: expected {', '.join(words)}")
+  if not sampling.prompts:
+    raise InputError(f"sampling.prompts={sampling.prompts!r}: {_PROMPTS}")
 
 
 def check_for_model(
-    config: ConfigDict, vae: VAEConfig, schedule: Schedule
+    settings: Settings, vae: VAEConfig, schedule: Schedule
 ) -> None:
   """Like `check`, for values whose range depends on the checkpoint."""
   for name in ("width", "height"):
-    value = config.video[name]
+    value = getattr(settings.video, name)
     if value < 1 or value % vae.factor:
       nearest = max(1, round(value / vae.factor)) * vae.factor
       raise InputError(
           f"video.{name}={value}: expected a multiple of {vae.factor}, the "
           f"autoencoder's factor; the nearest is {nearest}")
-  if not 1 <= config.sampling.steps <= schedule.num_train_steps:
+  steps = settings.sampling.steps
+  if not 1 <= steps <= schedule.num_train_steps:
     raise InputError(
-        f"sampling.steps={config.sampling.steps}: expected 1 to "
-        f"{schedule.num_train_steps}, the model's timesteps")
+        f"sampling.steps={steps}: expected 1 to {schedule.num_train_steps}, "
+        "the model's timesteps")
 
 
-def shard(which: str) -> tuple[int, int]:
-  """Part i of n of "i/n".
+def check_ranges(config: Any, ranges: Iterable[tuple]) -> None:
+  """Like `check`, for keys with their least and greatest value.
 
-  Raises:
-    InputError: If it is not such a fraction, with i from 0 to n-1.
+  Args:
+    config: Settings, or a config of another entry point.
+    ranges: Key, least and greatest value of each.
   """
-  match = re.fullmatch(r"(\d+)/(\d+)", which)
-  i, n = map(int, match.groups()) if match else (0, 0)
-  if not 0 <= i < n:
-    raise InputError(
-        f"shard={which!r}: expected i/n with i from 0 to n-1, such as 0/8")
-  return i, n
-
-
-_OF_TASKS = {
-    "judge": (
-        ("seed", *SEEDS), ("prompts", 1, math.inf), ("sheet", 1, math.inf),
-        ("sampling.guidance", 0, 100), ("sampling.steps", 1, 1000)),
-    "loveu": (),
-    "scores": (("fps", 0.1, 100),),
-    "storybook_edit": (("seed", *SEEDS), ("videos", 1, math.inf)),
-    "study": (("seed", *SEEDS), ("fps", 0.1, 100)),
-}
-
-
-def check_evaluation(config: ConfigDict) -> None:
-  """Like `check`, for evaluation."""
-  task = config.get("task", "")
-  if task not in _OF_TASKS:
-    raise InputError(f"task={task!r}: expected {', '.join(_OF_TASKS)}")
-  check_ranges(config, _OF_TASKS[task])
-
-
-def check_ranges(config: ConfigDict, ranges: Iterable[tuple]) -> None:
-  """Like `check`, for keys with their least and greatest value."""
   for key, low, high in ranges:
-    value = functools.reduce(operator.getitem, key.split("."), config)
+    value = operator.attrgetter(key)(config)
     if not low <= value <= high:  # NaN fails too.
       expected = f"{low} or more" if high == math.inf else f"{low} to {high}"
       raise InputError(f"{key}={value}: expected {expected}")

@@ -1,43 +1,67 @@
-"""The directory of a run: its config, and whether this config may go on in it.
+"""The directory of a run: its config, and whether another may go on in it.
+
+A checkpoint depends on some keys of the config, which are pinned once there is
+one. All others may change between two commands.
 
   config.json  checkpoints/  samples/step_000300/  metrics.jsonl  events...
 """
 
+from collections.abc import Iterator, Mapping
 import itertools
 import json
 import logging
 import pathlib
 import tempfile
+from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-
+from tav_jax.data import atomic
 from tav_jax.errors import InputError
 
 log = logging.getLogger(__name__)
 
-# Sections that say what is trained; the others may change between runs.
-_DEFINING = (
-    "seed", "model", "video", "optimizer", "data", "loss", "schedule")
-_MOVABLE = ("data.directory",)
+
+class Pins(NamedTuple):
+  """Which keys of a config a checkpoint depends on.
+
+  Attributes:
+    sections: Their sections.
+    free: Keys of these sections that it does not depend on.
+    defaults: What runs did before a key existed, as a config.
+  """
+
+  sections: tuple[str, ...]
+  free: tuple[str, ...]
+  defaults: Mapping[str, Any]
+
+  def of(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The pinned keys and values of a config, which may lack some."""
+    values = dict(flatten(self.defaults)) | dict(flatten(config))
+    return {
+        path: value for path, value in values.items()
+        if path.split(".")[0] in self.sections and path not in self.free}
 
 
-def check(workdir: pathlib.Path, config: ConfigDict) -> None:
+def check(
+    workdir: pathlib.Path, config: Mapping[str, Any], pins: Pins | None = None
+) -> None:
   """Checks that a run of this config may start or go on in a workdir.
 
+  Args:
+    workdir: The directory, which is made.
+    config: Nested dicts.
+    pins: What its checkpoints depend on; None for a workdir without any.
+
   Raises:
-    InputError: If it cannot be written, is damaged, or has another config.
+    InputError: If it cannot be written, is damaged, or has checkpoints of
+      another config.
   """
-  if (workdir / "config.json").exists():
-    _check_same(workdir, read_config(workdir), config)
-    log.info("%s: going on with the run there", workdir)
-  elif (workdir / "checkpoints").exists():
-    raise InputError(
-        f"--workdir={workdir}: it has checkpoints but no config.json, so it is "
-        "not known what they are of; restore that file or use another workdir")
   if (workdir / "checkpoints").is_file():
     raise InputError(
         f"--workdir={workdir}: its checkpoints is a file; expected a "
         "directory; use another workdir")
+  if pins and last_checkpoint(workdir) is not None:
+    _check_same(workdir, config, pins)
+    log.info("%s: going on with the run there", workdir)
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=workdir):
@@ -48,18 +72,23 @@ def check(workdir: pathlib.Path, config: ConfigDict) -> None:
         "a directory of yours, or a new one") from error
 
 
-def write_config(workdir: pathlib.Path, config: ConfigDict) -> None:
+def last_checkpoint(workdir: pathlib.Path) -> int | None:
+  """Steps taken at the last checkpoint, if there is one."""
+  checkpoints = workdir / "checkpoints"
+  if not checkpoints.is_dir():
+    return None
+  return max(
+      (int(p.name) for p in checkpoints.iterdir() if p.name.isdigit()),
+      default=None)
+
+
+def write_config(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
   """Writes `config.json`, whole or not at all."""
-  partial = workdir / "config.partial"
-  partial.write_text(json.dumps(_as_json(config), indent=2) + "\n")
-  partial.replace(workdir / "config.json")
+  with atomic.replacing(workdir / "config.json") as partial:
+    partial.write_text(json.dumps(config, indent=2) + "\n")
 
 
-def _as_json(config: ConfigDict) -> dict:
-  return json.loads(config.to_json_best_effort())
-
-
-def read_config(workdir: pathlib.Path) -> dict:
+def read_config(workdir: pathlib.Path) -> dict[str, Any]:
   """What `write_config` wrote.
 
   Raises:
@@ -76,11 +105,15 @@ def read_config(workdir: pathlib.Path) -> dict:
         "restore that file or use another workdir") from error
 
 
-def _check_same(workdir: pathlib.Path, old: dict, config: ConfigDict) -> None:
-  defining = lambda config: {
-      path: value for path, value in flatten(config)
-      if path.split(".")[0] in _DEFINING and path not in _MOVABLE}
-  old, new = defining(old), defining(_as_json(config))
+def _check_same(
+    workdir: pathlib.Path, config: Mapping[str, Any], pins: Pins
+) -> None:
+  if not (workdir / "config.json").exists():
+    raise InputError(
+        f"--workdir={workdir}: it has checkpoints but no config.json, so it is "
+        "not known what they are of; restore that file or use another workdir")
+  as_json = lambda config: pins.of(json.loads(json.dumps(config)))
+  old, new = as_json(read_config(workdir)), as_json(config)
   changed = [
       f"{path}={new.get(path)!r} (there {old.get(path)!r})"
       for path in sorted(old | new) if old.get(path) != new.get(path)]
@@ -91,7 +124,9 @@ def _check_same(workdir: pathlib.Path, old: dict, config: ConfigDict) -> None:
         + "; use another workdir, or set these as they are there")
 
 
-def flatten(config: dict, prefix: str = ""):
+def flatten(
+    config: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
   """Yields `("section.key", value)` of nested dicts."""
   for key, value in config.items():
     if isinstance(value, dict):
@@ -100,18 +135,19 @@ def flatten(config: dict, prefix: str = ""):
       yield prefix + key, value
 
 
-def check_for_sampling(workdir: pathlib.Path, config: ConfigDict) -> None:
+def check_for_sampling(
+    workdir: pathlib.Path, config: Mapping[str, Any], pins: Pins
+) -> None:
   """Checks that a workdir has a checkpoint, of this config.
 
   Raises:
     InputError: If it has not.
   """
-  steps = workdir / "checkpoints"
-  if not steps.is_dir() or not any(p.name.isdigit() for p in steps.iterdir()):
+  if last_checkpoint(workdir) is None:
     raise InputError(
         f"--workdir={workdir}: it has no checkpoint yet; run tav_jax.tune "
         "there first")
-  _check_same(workdir, read_config(workdir), config)
+  _check_same(workdir, config, pins)
 
 
 def samples(workdir: pathlib.Path, step: int) -> pathlib.Path:

@@ -4,6 +4,8 @@ A checkpoint is complete or absent: orbax writes a directory of another name and
 renames it, so a run that is killed while it saves finds the one before.
 """
 
+from collections.abc import Iterator
+import contextlib
 import os
 import pathlib
 
@@ -13,6 +15,7 @@ import orbax.checkpoint as ocp
 
 from tav_jax.errors import InputError
 from tav_jax.training.step import State
+from tav_jax.types import Params
 
 
 class Checkpoints:
@@ -37,10 +40,9 @@ class Checkpoints:
     return self._manager.latest_step()
 
   def has(self, step: int | None) -> bool:
-    """Whether this run can resume at `step` (None: from the start).
+    """Whether this run can resume at `step`; None is from the start.
 
-    Videos of a group are saved in turn, so they are at most one checkpoint
-    apart.
+    Jobs of a group save in turn, so they are at most one checkpoint apart.
     """
     steps = self._manager.all_steps()
     return len(steps) < 2 if step is None else step in steps
@@ -48,8 +50,8 @@ class Checkpoints:
   def save(self, state: State) -> None:
     """Writes the state under the number of steps it has taken.
 
-    Does nothing if that checkpoint exists: a group of videos resumes where the
-    one furthest behind was saved, and then passes what the others have.
+    Unless it is there: a group resumes where the last of its jobs was saved,
+    and then comes to steps that the others have saved.
     """
     if int(state.step) not in self._manager.all_steps():
       self._manager.save(
@@ -70,17 +72,61 @@ class Checkpoints:
     abstract = jax.tree.map(
         lambda x: x if isinstance(x, np.ndarray)
         else ocp.tree.to_shape_dtype_struct(x), like._asdict())
+    with self._readable(step):
+      return State(**self._manager.restore(
+          step, args=ocp.args.StandardRestore(abstract)))
+
+  def restore_trainable(self, like: Params) -> Params:
+    """The trainable parameters alone of the last checkpoint, on the host.
+
+    Args:
+      like: Arrays of their paths and shapes.
+
+    Raises:
+      InputError: If they do not fit `like` or cannot be read.
+    """
+    where = self._directory / str(self.latest) / "default"
+    wanted = {"trainable": like}
+    with self._readable(self.latest), ocp.PyTreeCheckpointer() as reader:
+      there = reader.metadata(where).item_metadata.tree["trainable"]
+      _check_fits(_shapes(there), _shapes(like))
+      return reader.restore(where, args=ocp.args.PyTreeRestore(
+          wanted, partial_restore=True, restore_args=jax.tree.map(
+              lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)),
+      )["trainable"]
+
+  @contextlib.contextmanager
+  def _readable(self, step: int) -> Iterator[None]:
+    """Makes errors from inside an InputError that says what to do."""
     try:
-      restored = self._manager.restore(
-          step, args=ocp.args.StandardRestore(abstract))
+      yield
     except Exception as error:  # orbax raises bare ones for damaged files.
-      reason = str(error).strip().splitlines()[0][:120]
+      reason = (str(error).strip() or repr(error)).splitlines()[0][:120]
       raise InputError(
           f"checkpoint {self._directory}/{step} cannot be restored "
           f"({reason}); delete that directory to resume from an earlier one, "
           "or use another --workdir") from error
-    return State(**restored)
 
   def close(self) -> None:
     """Ends orbax's background work."""
     self._manager.close()
+
+
+def _shapes(tree: Params) -> dict[str, tuple[int, ...]]:
+  leaves, _ = jax.tree.flatten_with_path(tree)
+  return {
+      jax.tree_util.keystr(path, simple=True, separator="/"): tuple(x.shape)
+      for path, x in leaves}
+
+
+def _check_fits(there: dict, wanted: dict) -> None:
+  """Raises a ValueError unless both have the same arrays, by path.
+
+  Where a checkpoint lacks an array, orbax gives back what it was handed.
+  """
+  apart = sorted(
+      path for path in there | wanted if there.get(path) != wanted.get(path))
+  if apart:
+    path = apart[0]
+    raise ValueError(
+        f"{path} is {there.get(path)}; expected {wanted.get(path)}")

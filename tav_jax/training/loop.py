@@ -1,98 +1,137 @@
-"""The training loop: dispatch, check, log, save, sample."""
+"""The training loop: when to dispatch, to save and to sample; what is logged.
 
-from collections.abc import Callable
+  for at in dispatches(take_steps, state, start, pace):
+    ...  # `at.state` after `at.step` steps.
+"""
+
+from collections.abc import Callable, Iterator
 import math
 import time
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import tqdm
 
 from tav_jax.errors import InputError
-from tav_jax.training.checkpoint import Checkpoints
 from tav_jax.training.metrics import Metrics
 from tav_jax.training.step import State
 
 
-def run(
-    take_steps: Callable,
-    state: State,
-    *,
-    start: int,
-    steps: int,
-    steps_per_dispatch: int,
-    checkpoint_every: int,
-    sample_every: int,
-    record: Callable[[int, dict[str, np.ndarray], float], None],
-    save: Callable[[State, int], None],
-    sample: Callable[[State, int], None],
-    name: str = "tuning",
-) -> State:
-  """Trains to `steps` and returns the last state.
+class Pace(NamedTuple):
+  """When a run looks at what the device does.
 
-  Dispatches end at the same steps however often a run is interrupted, so that
-  a resumed run runs the same programs and ends bit-identical.
+  Attributes:
+    steps: Where it ends.
+    steps_per_dispatch: Steps that the device takes between two looks at them.
+    checkpoint_every: Steps between checkpoints; the last step has one too.
+    sample_every: Steps between rounds of samples; the last step has one too.
+  """
+
+  steps: int
+  steps_per_dispatch: int
+  checkpoint_every: int
+  sample_every: int
+
+  def dispatch(self, step: int) -> int:
+    """How many steps the device takes after `step`.
+
+    Dispatches end at the same steps however often a run is interrupted, so that
+    a resumed run runs the same programs and ends bit-identical.
+    """
+    return min(
+        self.steps_per_dispatch, self.steps - step,
+        *(every - step % every
+          for every in (self.checkpoint_every, self.sample_every)))
+
+  def samples(self, step: int) -> bool:
+    """Whether there are samples of a step."""
+    return step == self.steps or step % self.sample_every == 0
+
+  def saves(self, step: int) -> bool:
+    """Whether there is a checkpoint of a step: also before all samples."""
+    return self.samples(step) or step % self.checkpoint_every == 0
+
+
+class Dispatch(NamedTuple):
+  """What the device has just done.
+
+  Attributes:
+    step: Steps taken so far.
+    state: The state after them. The next dispatch reuses its memory.
+    metrics: Of the dispatch's steps, by name: arrays `n ...`.
+    seconds: That they took.
+  """
+
+  step: int
+  state: State
+  metrics: dict[str, np.ndarray]
+  seconds: float
+
+
+def dispatches(
+    take_steps: Callable, state: State, start: int, pace: Pace,
+    name: str = "tuning",
+) -> Iterator[Dispatch]:
+  """Takes all steps that are left, some at a time, under a progress bar.
+
+  Close it (`contextlib.closing`) where the body may raise, to end the bar.
 
   Args:
     take_steps: `(state, n) -> (state, metrics of n steps)`.
     state: Where to start from.
     start: Steps it has taken.
-    steps: Where to end.
-    steps_per_dispatch: Steps the device takes between two looks at them.
-    checkpoint_every: Steps between checkpoints; the last step has one too.
-    sample_every: Steps between calls of `sample`; the last step has one too.
-    record: Gets the steps taken before a dispatch, its metrics and its
-      seconds. What it raises ends the run before anything is saved.
-    save: Saves a state after so many steps.
-    sample: Renders samples of a state that has been saved.
+    pace: Where to end, and after how many steps to stop for a look.
     name: What the progress bar says is going on.
   """
   step = start
   with tqdm.tqdm(
-      total=steps, initial=step, desc=name, unit="step",
+      total=pace.steps, initial=step, desc=name, unit="step",
       dynamic_ncols=True) as bar:
-    while step < steps:
-      n = min(steps_per_dispatch, *(
-          every - step % every for every in (checkpoint_every, sample_every)),
-          steps - step)
+    while step < pace.steps:
+      n = pace.dispatch(step)
       started = time.monotonic()
       state, taken = take_steps(state, n)
       taken = {name: np.asarray(values) for name, values in taken.items()}
-      record(step, taken, time.monotonic() - started)
+      seconds = time.monotonic() - started
       step += n
-      bar.set_postfix(loss=f"{np.nanmean(taken['loss']):.4f}", refresh=False)
+      finite = taken["loss"][np.isfinite(taken["loss"])]
+      if finite.size:
+        bar.set_postfix(loss=f"{finite.mean():.4f}", refresh=False)
       bar.update(n)
-      last = step == steps
-      sampling = last or step % sample_every == 0
-      if sampling or step % checkpoint_every == 0:
-        save(state, step)
-      if sampling:
-        sample(state, step)
-  return state
+      yield Dispatch(step, state, taken, seconds)
 
 
 def log(
     metrics: Metrics, learning_rate: Callable[[int], float], step: int,
     taken: dict[str, np.ndarray], seconds: float,
 ) -> None:
-  """Logs what a dispatch after `step` steps gave, each `n` long."""
+  """Logs the metrics, each `n` long, of a dispatch that ended at `step`."""
   n = len(taken["loss"])
   for i in range(n):
+    before = step - n + i
     metrics.scalars(
-        step + i + 1, {name: float(values[i]) for name, values in taken.items()}
-        | {"learning_rate": float(learning_rate(step + i)),
+        before + 1, {name: float(values[i]) for name, values in taken.items()}
+        | {"learning_rate": float(learning_rate(before)),
            "steps_per_second": n / seconds})
 
 
 def check_finite(
-    losses: Any, step: int, checkpoints: Checkpoints
+    losses: np.ndarray, step: int, saved: int | None, advice: str
 ) -> None:
-  """Raises an InputError unless the losses after `step` steps are finite."""
+  """Checks the losses of a dispatch that ended at `step`.
+
+  Args:
+    losses: Of its steps.
+    step: Steps taken after it.
+    saved: Steps taken at the last checkpoint, if there is one.
+    advice: What the error advises.
+
+  Raises:
+    InputError: If one is not finite.
+  """
   for i, loss in enumerate(losses):
     if not math.isfinite(loss):
-      saved = checkpoints.latest
       raise InputError(
-          f"the loss became {loss} at step {step + i + 1}; "
+          f"the loss became {loss} at step {step - len(losses) + i + 1}; "
           + (f"the checkpoint of step {saved} is kept" if saved is not None
-             else "no checkpoint had been written yet")
-          + ". Lower optimizer.learning_rate or set model.dtype=float32")
+             else "no checkpoint had been written yet") + f". {advice}")

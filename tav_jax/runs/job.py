@@ -1,0 +1,121 @@
+"""The run of one video: what is asked for, and how far it has come."""
+
+from collections.abc import Iterator
+import contextlib
+import dataclasses
+import logging
+import pathlib
+
+from tav_jax.data.video import Clip
+from tav_jax.errors import InputError
+from tav_jax.parallel import processes
+from tav_jax.pipelines.video_model import VideoModel
+from tav_jax.runs import build
+from tav_jax.runs import settings as settings_lib
+from tav_jax.runs import workdir as workdirs
+from tav_jax.runs.settings import Settings
+from tav_jax.training.checkpoint import Checkpoints
+from tav_jax.training.step import Latents
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(eq=False)
+class Job:
+  """One video to tune on and to render, in a directory of its own.
+
+  Attributes:
+    name: What messages call it.
+    settings: Its settings.
+    workdir: Its directory.
+    error: Why it failed, if it did; other jobs go on.
+    clip: The source video, once the job is open.
+    latents: Its latents and its caption's embeddings, once the job is open.
+    checkpoints: Its checkpoints, once the job is open.
+  """
+
+  name: str
+  settings: Settings
+  workdir: pathlib.Path
+  error: InputError | None = None
+  clip: Clip | None = None
+  latents: Latents | None = None
+  checkpoints: Checkpoints | None = None
+
+  @property
+  def samples(self) -> pathlib.Path:
+    """Where the samples of its last step are, once it is done."""
+    return workdirs.samples(self.workdir, self.settings.optimizer.steps)
+
+  @property
+  def is_done(self) -> bool:
+    """Whether there is nothing left to do."""
+    return self.samples.exists()
+
+  def check(self) -> None:
+    """Checks that it may start or go on in its workdir.
+
+    More steps go on from where it was, if the learning rate is constant after
+    its warm-up: then they are the steps that a longer run would have taken. A
+    linear or cosine schedule ends at the last step and has set every step's
+    rate by it, so that no longer run began like this one; that is refused.
+
+    Raises:
+      InputError: If a setting or the workdir will not do.
+    """
+    settings_lib.check(self.settings)
+    workdirs.check(
+        self.workdir, dataclasses.asdict(self.settings), settings_lib.PINS)
+    taken = workdirs.last_checkpoint(self.workdir)
+    if taken is None:
+      return
+    optimizer = self.settings.optimizer
+    there = dict(workdirs.flatten(workdirs.read_config(self.workdir))).get(
+        "optimizer.steps", settings_lib.OptimizerSettings.steps)
+    if optimizer.steps != there and optimizer.schedule != "constant":
+      raise InputError(
+          f"optimizer.steps={optimizer.steps} (there {there}): the learning "
+          f"rates of the {taken} steps taken in --workdir={self.workdir} fall "
+          f"to 0 at step {there}, by optimizer.schedule={optimizer.schedule}; "
+          f"set optimizer.steps={there}, or use another workdir")
+    if optimizer.steps < taken:
+      raise InputError(
+          f"optimizer.steps={optimizer.steps}: {taken} are taken in "
+          f"--workdir={self.workdir}; expected as many or more, or another "
+          "workdir")
+
+  def read(self) -> None:
+    """Reads the source video."""
+    self.clip = build.read(self.settings.video)
+
+  def encode(self, model: VideoModel) -> None:
+    """Encodes the video and its caption."""
+    settings_lib.check_for_model(
+        self.settings, model.vae.config, model.schedule)
+    self.latents = build.encode(model, self.settings.video, self.clip)
+
+  def open(self, model: VideoModel) -> None:
+    """Encodes, writes the config and opens the checkpoints."""
+    self.encode(model)
+    processes.wait()  # Other processes may still be checking the workdir.
+    if processes.is_first():
+      workdirs.write_config(self.workdir, dataclasses.asdict(self.settings))
+    # Keep two, so that jobs saved together always share one.
+    self.checkpoints = Checkpoints(
+        self.workdir / "checkpoints",
+        max(2, self.settings.run.keep_checkpoints))
+
+  def close(self) -> None:
+    """Ends the checkpoints' background work and lets the arrays go."""
+    if self.checkpoints is not None:
+      self.checkpoints.close()
+    self.clip = self.latents = self.checkpoints = None
+
+  @contextlib.contextmanager
+  def may_fail(self) -> Iterator[None]:
+    """Keeps an InputError from inside for later."""
+    try:
+      yield
+    except InputError as error:
+      self.error = error
+      log.warning("%s: %s", self.name, error)
