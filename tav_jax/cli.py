@@ -98,7 +98,7 @@ def _config_file(argv: list[str]) -> tuple[str, list[str]]:
   flags.DEFINE_string("config", "", "Config file.", alone)
   alone.set_gnu_getopt(True)
   rest = alone(argv, known_only=True)
-  return alone["config"].value, rest
+  return alone["config"].value or "", rest
 
 
 def _unknown_key(argv: list[str], known: list[str]) -> str:

@@ -44,7 +44,7 @@ def set_up() -> None:
 def be_quiet() -> None:
   """Leaves progress and messages to another process that does the same."""
   log.setLevel(logging.ERROR)
-  tqdm.tqdm.__init__ = functools.partialmethod(  # type: ignore[method-assign]
+  tqdm.tqdm.__init__ = functools.partialmethod(
       tqdm.tqdm.__init__, disable=True)
 
 

@@ -136,7 +136,7 @@ def temporal(
   # Block m has positions m, m + blocks, ...: some of every device's own.
   split = lambda x: rearrange(x, "b n (s m) f d -> m b n s f d", m=blocks)
   out = jax.lax.map(
-      jax.checkpoint(lambda qkv: _attend(*qkv, bias)),
+      jax.checkpoint(lambda qkv: _attend(qkv[0], qkv[1], qkv[2], bias)),
       tuple(map(split, (query, key, value))))
   return rearrange(out, "m b n s f d -> b n (s m) f d")
 

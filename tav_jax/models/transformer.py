@@ -209,10 +209,12 @@ class Transformer(nn.Module):
   def __call__(self, x: Video, text: TextEmbeds | None) -> Video:
     b, _, h, _, c = x.shape
     dtype = self.compute.dtype
-    if self.linear_projection:
-      project = lambda name: nn.Dense(c, dtype=dtype, name=name)
-    else:
-      project = lambda name: Conv(c, 1, dtype=dtype, name=name)
+
+    def project(name: str) -> nn.Module:
+      if self.linear_projection:
+        return nn.Dense(c, dtype=dtype, name=name)
+      return Conv(c, 1, dtype=dtype, name=name)
+
     y = rearrange(x, "b f h w c -> (b f) h w c")
     y = nn.GroupNorm(self.groups, epsilon=1e-6, dtype=dtype, name="norm")(y)
     y = project("proj_in")(y)

@@ -13,11 +13,13 @@ inside of `by_frame`.
 
 from collections.abc import Callable, Sequence
 import functools
+import math
 
 import jax
 from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
 from tav_jax.parallel.mesh import along_frames, FRAMES, VIDEO
+from tav_jax.types import Array
 
 
 def mesh() -> AbstractMesh | None:
@@ -34,11 +36,10 @@ def mesh() -> AbstractMesh | None:
 def shards(axes: str | Sequence[str]) -> int:
   """Into how many parts these axes of the mesh split an array."""
   found = mesh()
+  if found is None:
+    return 1
   names = (axes,) if isinstance(axes, str) else axes
-  count = 1
-  for name in names if found is not None else ():
-    count *= found.shape[name]
-  return count
+  return math.prod(found.shape[name] for name in names)
 
 
 def spec(shape: Sequence[int], *, frames: int) -> PartitionSpec:
@@ -46,7 +47,7 @@ def spec(shape: Sequence[int], *, frames: int) -> PartitionSpec:
   return along_frames(shape, frames, shards(FRAMES))
 
 
-def constrain(x: jax.Array, *, frames: int) -> jax.Array:
+def constrain(x: Array, *, frames: int) -> Array:
   """The same array, with this axis along the mesh; see `spec`."""
   if mesh() is None:
     return x

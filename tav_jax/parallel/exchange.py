@@ -86,16 +86,18 @@ def take(x: jax.Array, frames: Sequence[int]) -> jax.Array:
 
 def _join(x: jax.Array, found: Sequence[jax.Array | int]) -> jax.Array:
   """Frames side by side; a number is a frame of `x`."""
-  pieces = []
-  for is_place, some in itertools.groupby(found, lambda f: isinstance(f, int)):
-    some = list(some)
-    pieces += [take(x, some)] if is_place else some
+  pieces: list[jax.Array] = []
+  for _, group in itertools.groupby(found, lambda f: isinstance(f, int)):
+    some = list(group)
+    places = [f for f in some if isinstance(f, int)]
+    pieces += [take(x, places)] if places else [
+        f for f in some if not isinstance(f, int)]
   return jnp.concatenate(pieces, axis=_AXIS) if pieces[1:] else pieces[0]
 
 
 def _rounds(sources: np.ndarray) -> list[dict[int, int]]:
   """Messages `{from: to}` that bring all devices theirs, each one a round."""
-  rounds = []
+  rounds: list[dict[int, int]] = []
   for to, source in enumerate(sources.tolist()):
     if source == to:
       continue

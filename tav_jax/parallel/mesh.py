@@ -60,7 +60,7 @@ def along_frames(
     shape: Sequence[int], frames: int, shards: int
 ) -> PartitionSpec:
   """The array's axis `frames` along `FRAMES`, if it divides into the shards."""
-  places = [None] * len(shape)
+  places: list[tuple[str, ...] | None] = [None] * len(shape)
   if shards > 1 and shape[frames] % shards == 0:
     places[frames] = FRAMES
   return PartitionSpec(*places)

@@ -49,7 +49,7 @@ def param_specs(mesh: Mesh, params: Any) -> Any:
   def place(path, x) -> NamedSharding:
     name = jax.tree_util.keystr(path, simple=True, separator="/")
     axes = next(axes for rule, axes in RULES if re.search(rule, name))
-    spec = [None] * len(x.shape)
+    spec: list[str | None] = [None] * len(x.shape)
     for axis in axes:
       if parts > 1 and x.shape[axis] % parts == 0:
         spec[axis] = MODEL
@@ -87,9 +87,11 @@ def stack(trees: Sequence[Any], shardings: Any) -> Any:
 
   def join(sharding, *arrays):
     shape = (len(arrays), *arrays[0].shape)
-    return jax.make_array_from_callback(
-        shape, of_videos(sharding), lambda index: np.stack(
-            [np.asarray(x)[index[1:]] for x in arrays[index[0]]]))
+
+    def part(index: Any) -> np.ndarray:
+      return np.stack([np.asarray(x)[index[1:]] for x in arrays[index[0]]])
+
+    return jax.make_array_from_callback(shape, of_videos(sharding), part)
 
   return jax.tree.map(join, shardings, *trees)
 

@@ -3,10 +3,13 @@
 
 import ctypes
 import os
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
 import numpy as np
+
+from tav_jax.types import Array
 
 
 def join() -> None:
@@ -16,7 +19,7 @@ def join() -> None:
   where they are not set, JAX asks the cluster (TPU pods, GKE, Slurm).
   """
   jax.config.update("jax_cpu_collectives_implementation", "gloo")
-  known = {
+  known: dict[str, Any] = {
       name: int(os.environ[variable]) for name, variable in (
           ("num_processes", "JAX_NUM_PROCESSES"),
           ("process_id", "JAX_PROCESS_ID")) if variable in os.environ}
@@ -38,7 +41,7 @@ def wait() -> None:
   multihost_utils.sync_global_devices("tav_jax")
 
 
-def to_host(x: jax.Array) -> np.ndarray:
+def to_host(x: Array) -> np.ndarray:
   """A whole array, wherever its parts are."""
   if getattr(x, "is_fully_addressable", True):
     return np.asarray(x)

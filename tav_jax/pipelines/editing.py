@@ -94,7 +94,7 @@ def edit(
   count = len(prompts[0])
   size = min(batch_size, count)
   # The last batch is filled up, so that one compiled program serves all.
-  padded = [[*few, *few[-1:] * (-count % size)] for few in prompts]
+  padded = [[*few, *[few[-1]] * (-count % size)] for few in prompts]
   text = np.stack([processes.to_host(model.embed(few)) for few in padded])
   negative = jnp.repeat(model.embed([negative_prompt]), size, axis=0)
   start = jnp.repeat(noise, size, axis=1)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 import functools
 import operator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -113,7 +114,8 @@ def _in_parts(function, *arrays):
 
 
 def _denoise(unet, params, text, negative, scale) -> Denoise:
-  network = functools.partial(UNet3D(unet).apply, {"params": params})
+  apply: Callable[..., Any] = UNet3D(unet).apply
+  network = functools.partial(apply, {"params": params})
   if text is None:
     return guidance.conditional(network, None)
   negative = jnp.repeat(negative, len(text), axis=0)

@@ -1,6 +1,6 @@
 """A pretrained model on the device, ready to tune and to sample."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 import logging
 from typing import Any
@@ -76,7 +76,8 @@ class VideoModel:
 def network(unet: UNetConfig, trainable: Params, frozen: Params) -> Network:
   """The U-Net as a function of `(latents, timesteps, text)`."""
   variables = {"params": optim.merge(trainable, frozen)}
-  return lambda *args: UNet3D(unet).apply(variables, *args)
+  apply: Callable[..., Any] = UNet3D(unet).apply
+  return lambda *args: apply(variables, *args)
 
 
 MEMORY = ("given", "fit")

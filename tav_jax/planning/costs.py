@@ -1,6 +1,6 @@
 """What a compiled program needs: memory, operations, traffic, messages."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 import math
 import re
@@ -60,13 +60,13 @@ class Costs(NamedTuple):
         "compute": self.flops / chip.flops,
         "memory": self.traffic / chip.bandwidth,
         "messages": sum(self.collectives.values()) / chip.links}
-    bound = max(times, key=times.get)
+    bound = max(times, key=lambda name: times[name])
     return times[bound], bound
 
 
 # XLA_FLAGS that are for this process's CPU (startup.py) would hold for a TPU
 # too, whose compiler needs the pass that they leave out.
-_OF_TPU = {"xla_disable_hlo_passes": ""}
+_OF_TPU: dict[str, str | bool] = {"xla_disable_hlo_passes": ""}
 
 
 def of(lowered: jax.stages.Lowered, platform: str) -> Costs:
@@ -75,6 +75,7 @@ def of(lowered: jax.stages.Lowered, platform: str) -> Costs:
   compiled = lowered.compile(_OF_TPU if platform == "tpu" else None)
   memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
   text = compiled.as_text()
+  assert memory is not None and text is not None  # All of ours know them.
   collectives, messages = read_collectives(text)
   return Costs(
       arguments=memory.argument_size_in_bytes,
@@ -86,9 +87,10 @@ def of(lowered: jax.stages.Lowered, platform: str) -> Costs:
       seconds=time.monotonic() - started)
 
 
-def read_collectives(hlo: str) -> tuple[Counter, Counter]:
+def read_collectives(hlo: str) -> tuple[dict[str, float], Counter[str]]:
   """Bytes and number of the collectives in a program's text, by kind."""
-  moved, messages = Counter(), Counter()
+  moved: dict[str, float] = defaultdict(float)
+  messages: Counter[str] = Counter()
   for line in hlo.splitlines():
     match = _COLLECTIVE.search(line)
     if match:
@@ -109,11 +111,12 @@ def read_traffic(hlo: str) -> float:
   """
   called = {
       name for names in _CALLED.findall(hlo) for name in _NAME.findall(names)}
-  total, sizes, counts = 0.0, {}, False
+  total, counts = 0.0, False
+  sizes: dict[str, float] = {}
   for line in hlo.splitlines():
     if line and not line[0].isspace():  # A computation begins or ends.
-      name = _NAME.search(line)
-      counts = line.startswith("ENTRY") or bool(name and name[1] in called)
+      named = _NAME.search(line)
+      counts = line.startswith("ENTRY") or bool(named and named[1] in called)
       sizes = {}
     match = _INSTRUCTION.match(line) if counts else None
     if match:
@@ -132,5 +135,6 @@ def read_traffic(hlo: str) -> float:
 
 
 def _bytes(dtype: str, shape: str) -> float:
-  bits = 8 if dtype == "pred" else int(_BITS.search(dtype).group())
+  digits = _BITS.search(dtype)
+  bits = int(digits.group()) if digits else 8  # Of "pred".
   return math.prod(int(n) for n in shape.split(",") if n) * bits / 8

@@ -65,7 +65,7 @@ def describe(config: ConfigDict, topology: str, most_frames: bool) -> str:
         f"It does NOT fit: {error}",
         "Mesh: " + suggest(
             config.video.frames, dict(mesh.shape), math.inf,
-            arguments / chip.memory)]
+            arguments / chip.memory if chip else 0.0)]
   if most_frames:
     lines.append(_most_frames(config, mesh, platform, chip))
   return "\n".join(lines)

@@ -29,7 +29,7 @@ class Program(NamedTuple):
   """
 
   name: str
-  jitted: Callable
+  jitted: Any
   args: tuple
   times: int
 
@@ -97,7 +97,7 @@ def of_run(config: Settings, mesh: Mesh, platform: str) -> list[Program]:
     return each(array(*shape, at=placement.video_spec(mesh, shape)))
 
   no_text = lambda b: array(b, shapes.text_config.positions, unet.text_width)
-  text = lambda b: each(no_text(b))
+  text: Callable[[int], Any] = lambda b: each(no_text(b))
   timesteps = (array(1, dtype=jnp.int32),) * 3
 
   tune = step.make_step(

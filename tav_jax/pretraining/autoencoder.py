@@ -7,10 +7,12 @@ exp(logvar)). The log variance starts low: at its usual start the decoder learns
 to live without z before z carries anything.
 """
 
+from collections.abc import Callable
 import dataclasses
 import functools
 import logging
 import pathlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +107,8 @@ def loss(vae: VAEConfig, kl_weight: float):
 
   def loss(params, frozen, batch, key):
     del frozen
-    apply = lambda method, x: net.apply({"params": params}, x, method=method)
+    apply: Callable[..., Any] = lambda method, x: net.apply(
+        {"params": params}, x, method=method)
     mean, logvar = apply("encode", batch["image"])
     noise = jax.random.normal(key, mean.shape)
     decoded = apply("decode", mean + jnp.exp(0.5 * logvar) * noise)

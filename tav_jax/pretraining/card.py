@@ -71,6 +71,6 @@ def write(
       batch_size=config.optimizer.batch_size, **config.sampling, **sizes)
   if accuracies:
     text += _JUDGED.format(count=count, table=table.markdown([
-        {"captions": kind} | groups for kind, groups in accuracies.items()]))
+        {"captions": kind, **groups} for kind, groups in accuracies.items()]))
   with atomic.replacing(model / "README.md") as partial:
     partial.write_text(text)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from tav_jax.models.clip import CLIPTextConfig
 from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.pipelines import text_to_image
 from tav_jax.pretrained import load, pipeline
@@ -54,13 +55,15 @@ def train(
     space = spaces.latents(workdir, config.data.size, pictures)
   else:
     space = spaces.pixels(config.data.size, pictures)
-  text, initial = None, {}
+  text: CLIPTextConfig | None = None
+  initial: dict[str, Params] = {}
   if tokenizer is not None:
     clip = load_clip(model / "clip")
     text, initial = clip.config.text, {"text": clip.params["text_model"]}
   unet = network(
-      config.model, space.size, space.channels, text and text.width)
-  params = {"unet": init(unet, config.seed)} | initial
+      config.model, space.size, space.channels,
+      None if text is None else text.width)
+  params: Params = {"unet": init(unet, config.seed)} | initial
   if earlier := start.locate(config.start):
     params = start.merge(params, _earlier(earlier, text), "diffusion model")
   schedule = Schedule(**config.schedule)

@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,7 @@ def loss(classifier: ClassifierConfig):
 
   def loss(params, frozen, batch, key):
     del frozen, key
-    logits = net.apply({"params": params}, batch["image"])
+    logits: Any = net.apply({"params": params}, batch["image"])
     return sum(
         optax.softmax_cross_entropy_with_integer_labels(
             logits[name], batch["labels"][:, i]).mean()

@@ -6,6 +6,7 @@ r"""Draws a sheet of the world: every value of every group, then random scenes.
 import dataclasses
 import os
 import pathlib
+from typing import Any
 
 from absl import app, flags
 import numpy as np
@@ -59,9 +60,10 @@ def _values(group: str) -> list[tuple[str, Scene]]:
   """A group's values and a scene of each."""
   base, none = _ROWS[group]
   field = scene.FIELDS[group]
+  values: list[Any] = list(scene.GROUPS[group])
   return [
       (value or none, dataclasses.replace(base, **{field: value}))
-      for value in scene.GROUPS[group]]
+      for value in values]
 
 
 def _section(title: str, scenes: list[tuple[str, Scene]]) -> Image.Image:

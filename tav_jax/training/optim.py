@@ -18,7 +18,9 @@ log = logging.getLogger(__name__)
 SCHEDULES = ("constant", "linear", "cosine")
 
 
-def split(params: Params, trainable: Sequence[str]) -> tuple[Params, Params]:
+def split(
+    params: Params, trainable: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
   """The trainable and the frozen tree.
 
   Args:

@@ -29,7 +29,8 @@ def legs(
 def arm(p: Pen, points, colour: Colour, hand: Colour) -> None:
   """One arm and its hand."""
   p.limb(points, colour, 0.085)
-  p.oval(*points[-1], 0.052, 0.052, hand, OUTLINE)
+  x, y = points[-1]
+  p.oval(x, y, 0.052, 0.052, hand, OUTLINE)
 
 
 def belly(p: Pen, body: Colour, patch: Colour) -> None:

@@ -21,16 +21,16 @@ def of(time: str, strength: float = 1.0) -> Callable[[Colour], Colour]:
   left = _LEFT[time]
   if time == "day":
     return lambda colour: colour
+  red, green, blue = left
   return lambda colour: mix(
       colour,
-      tuple(round(c * part) for c, part in zip(colour, left, strict=True)),
-      strength)
+      (round(colour[0] * red), round(colour[1] * green),
+       round(colour[2] * blue)), strength)
 
 
 def sky(time: str, top: Colour, bottom: Colour) -> tuple[Colour, Colour]:
   """The upper and lower colour of a sky that has these by day."""
   if time == "day":
     return top, bottom
-  return tuple(
-      mix(usual, then, 0.85)
-      for usual, then in zip((top, bottom), _SKIES[time], strict=True))
+  upper, lower = _SKIES[time]
+  return mix(top, upper, 0.85), mix(bottom, lower, 0.85)

@@ -76,14 +76,16 @@ def random_look(rng: np.random.Generator) -> Look:
 
 def labels(look: Look) -> dict[str, int]:
   """Position of a random look's value in each group of `FREE`."""
+  accent, tint, sun = look.accent, look.tint, look.sun
+  assert accent is not None and tint is not None and sun is not None
   return {
       "pattern": PATTERNS.index(look.pattern),
-      "accent": _nearest(look.accent, len(ACCENTS)),
+      "accent": _nearest(accent, len(ACCENTS)),
       "tone": min(int(look.tone * len(TONES)), len(TONES) - 1),
       "time": TIMES.index(look.time),
       "kind": KINDS.index(look.kind),
-      "tint": _nearest(look.tint, len(TINTS)),
-      "sun": int(look.sun * len(SUNS)),
+      "tint": _nearest(tint, len(TINTS)),
+      "sun": int(sun * len(SUNS)),
   }
 
 

@@ -26,13 +26,15 @@ _CIRCLE = np.linspace(0, 2 * math.pi, 28, endpoint=False)
 
 def mix(a: Colour, b: Colour, t: float) -> Colour:
   """From a (t = 0) to b (t = 1)."""
-  return tuple(round(p + (q - p) * t) for p, q in zip(a, b, strict=True))
+  red, green, blue = (
+      round(p + (q - p) * t) for p, q in zip(a, b, strict=True))
+  return red, green, blue
 
 
 def hue(h: float, saturation: float = 0.75, value: float = 0.92) -> Colour:
   """The colour of a hue, which has period 1 and begins at red."""
-  return tuple(
-      round(255 * c) for c in colorsys.hsv_to_rgb(h % 1, saturation, value))
+  red, green, blue = colorsys.hsv_to_rgb(h % 1, saturation, value)
+  return round(255 * red), round(255 * green), round(255 * blue)
 
 
 @runtime_checkable

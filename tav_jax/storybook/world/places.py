@@ -76,7 +76,7 @@ class View:
     t = np.clip(above / horizon, 0, 1)[:, None]
     column = np.array(top) * (1 - t) + np.array(bottom) * t
     strip = Image.fromarray(column.astype(np.uint8)[:, None])
-    self.canvas.paste(strip.resize(self.canvas.size, Image.NEAREST))
+    self.canvas.paste(strip.resize(self.canvas.size, Image.Resampling.NEAREST))
 
   def heaven(self, usual: float | None = None) -> None:
     """Stars by night, the sun or the moon, and clouds.
@@ -88,10 +88,10 @@ class View:
       for i, x in self.row(7, 0.0):
         self.glow.oval(
             x, 0.04 + 0.36 * (i * 3 % 7) / 7, 0.01, 0.01, (255, 255, 236))
-    x = self.look.sun
-    if x is not None:
+    sun = self.look.sun
+    if sun is not None:
       {"day": _sun, "evening": _evening_sun, "night": _moon}[self.look.time](
-          self.glow, x)
+          self.glow, sun)
       for i, x in self.row(2, 0.5 * _FAR):
         _cloud(self.pen, x, 0.12 + 0.13 * i)
     elif usual is not None:

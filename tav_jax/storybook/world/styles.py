@@ -39,9 +39,9 @@ def apply(
 ) -> UInt8[np.ndarray, "size size 3"]:
   """The picture of a canvas in a style; "" is plain."""
   if style:
-    twice = canvas.resize((2 * size, 2 * size), Image.BOX)
+    twice = canvas.resize((2 * size, 2 * size), Image.Resampling.BOX)
     canvas = _image(TABLE[style](np.asarray(twice, np.float32)))
-  return np.asarray(canvas.resize((size, size), Image.BOX))
+  return np.asarray(canvas.resize((size, size), Image.Resampling.BOX))
 
 
 def _edges(pixels: Pixels) -> Float[np.ndarray, "h w 1"]:
