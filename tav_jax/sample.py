@@ -39,6 +39,7 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
     job.encode(model)
     checkpoints = Checkpoints(workdir / "checkpoints")
     step = checkpoints.latest
+    assert step is not None  # Checked above.
     tuned = checkpoints.restore_trainable(model.trainable)
     checkpoints.close()
     # One video fills all places of the mesh.

@@ -44,6 +44,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   embed = lambda captions: model.text_encoder(token_ids(
       model.tokenizer, model.text_encoder.config.positions, captions)[0])
 
+  size = unet.sample_size
+  assert size is not None  # The world's models have one.
   rows = []
   for name, held_out in (("seen pairs", False), ("held-out pairs", True)):
     rng = np.random.default_rng([config.seed, held_out])
@@ -54,8 +56,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     sampled = text_to_image.sample(
         unet, model.schedule, params,
         text_to_image.noise(
-            config.seed, (len(scenes), unet.sample_size, unet.sample_size,
-                          unet.in_channels)),
+            config.seed, (len(scenes), size, size, unet.in_channels)),
         embed(captions), embed([""]), scale=config.sampling.guidance,
         num_steps=config.sampling.steps)
     drawn = text_to_image.pictures(model.vae.decode, sampled)

@@ -213,5 +213,5 @@ def _score(
 def summarise(rows: Sequence[Row]) -> list[dict[str, str | Mean]]:
   """Means over videos for every kind of edit and for all of them."""
   return summary(
-      [*rows, *(row | {"kind": "all"} for row in rows)], ("kind",),
+      [*rows, *({**row, "kind": "all"} for row in rows)], ("kind",),
       unit=("split", "video"))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import logging
 import pathlib
+from typing import Any
 
 from ml_collections import ConfigDict
 import numpy as np
@@ -103,7 +104,7 @@ def summary(
       if any(isinstance(row[key], float) for row in rows)]
 
   def values(kind: tuple, score: str) -> list[float]:
-    units = {}
+    units: dict[tuple, list] = {}
     for row in rows:
       if _values(row, by) == kind and row[score] is not None:
         units.setdefault(_values(row, unit), []).append(row[score])
@@ -130,7 +131,7 @@ def differences(rows: Sequence[Row], match: Sequence[str]) -> list[Row]:
   Raises:
     InputError: If a system has nothing in common with the first.
   """
-  systems = {}
+  systems: dict[Any, dict[tuple, Row]] = {}
   for row in rows:
     found = systems.setdefault(row["system"], {})
     same = sum(key[:-1] == _values(row, match) for key in found)
@@ -150,10 +151,12 @@ def differences(rows: Sequence[Row], match: Sequence[str]) -> list[Row]:
 
 
 def _minus(row: Row, other: Row) -> Row:
-  return {
-      key: None if value is None or other[key] is None
-      else value - other[key] if isinstance(value, float) else value
-      for key, value in row.items()}
+  def minus(value, other):
+    if value is None or other is None:
+      return None
+    return value - other if isinstance(value, float) else value
+
+  return {key: minus(value, other[key]) for key, value in row.items()}
 
 
 def _values(row: Row, keys: Sequence[str]) -> tuple:

@@ -99,7 +99,7 @@ def _videos(config: ConfigDict) -> dict:
 
 def _pairs(key: Mapping[str, Mapping[str, str]]) -> list[dict]:
   """All pairs of systems for every prompt."""
-  by_prompt = {}
+  by_prompt: dict[str, list[str]] = {}
   for name, video in key.items():
     by_prompt.setdefault(video["prompt"], []).append(name)
   return [
@@ -130,15 +130,16 @@ def preferences(
   Raises:
     InputError: If a vote is of a video that is not in the study.
   """
-  counts = {}  # By question and systems: by prompt: how often each won.
+  # By question and systems: by prompt: how often each won.
+  counts: dict[tuple[str, str, str], dict[str, Counter]] = {}
   for vote in votes:
     if vote["chosen"] not in key or vote["other"] not in key:
       raise InputError(
           f"votes: {vote['chosen']!r} or {vote['other']!r} is no video of "
           "this study; expected votes given by its study.html")
     chosen, other = key[vote["chosen"]], key[vote["other"]]
-    pair = tuple(sorted((chosen["system"], other["system"])))
-    prompts = counts.setdefault((vote["question"], *pair), {})
+    a, b = sorted((chosen["system"], other["system"]))
+    prompts = counts.setdefault((vote["question"], a, b), {})
     prompts.setdefault(chosen["prompt"], Counter())[chosen["system"]] += 1
   rows = []
   source = {

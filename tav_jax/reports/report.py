@@ -96,7 +96,7 @@ def show(
     label: str,
     frames: np.ndarray,
     fps: float,
-    scores: Mapping[str, float] | None = None,
+    scores: Mapping[str, float | None] | None = None,
 ) -> Shown:
   """A video for the page.
 
@@ -112,7 +112,8 @@ def show(
       # A whole multiple of small videos, so that pixels stay square.
       width * max(1, -(-_LEAST_WIDTH // width)),
       ", ".join(
-          f"{name} {value:.1f}" for name, value in (scores or {}).items()))
+          f"{name} {value:.1f}" for name, value in (scores or {}).items()
+          if value is not None))
 
 
 def data_url(frames: np.ndarray, fps: float) -> str:

@@ -1,6 +1,6 @@
 """Where a run's time went."""
 
-from collections import Counter
+from collections import defaultdict
 import contextlib
 import functools
 import time
@@ -14,9 +14,9 @@ class Clock:
   """Seconds by phase; an inner phase's are not the outer's too."""
 
   def __init__(self):
-    self._seconds = Counter()
-    self._compiled_before = _compiled().total()
-    self._running = []
+    self._seconds: dict[str, float] = defaultdict(float)
+    self._compiled_before = sum(_compiled().values())
+    self._running: list[str] = []
     self._since = time.monotonic()
 
   @contextlib.contextmanager
@@ -32,7 +32,7 @@ class Clock:
 
   def __str__(self) -> str:
     """`loading 5 s, tuning 60 s; XLA compilation was 20 s of it`."""
-    compiling = _compiled().total() - self._compiled_before
+    compiling = sum(_compiled().values()) - self._compiled_before
     phases = ", ".join(f"{k} {v:.0f} s" for k, v in self._seconds.items())
     return f"{phases}; XLA compilation was {compiling:.0f} s of it"
 
@@ -44,16 +44,16 @@ class Clock:
 
 
 @functools.cache
-def _compiled() -> Counter:
+def _compiled() -> dict[str, float]:
   """Seconds that XLA has compiled since this was first called.
 
   One listener of JAX's events serves all clocks of the process.
   """
-  seconds = Counter()
+  seconds: dict[str, float] = defaultdict(float)
 
-  def listen(event: str, duration: float, **_) -> None:
+  def listen(event: str, duration_secs: float, **_: str | int) -> None:
     if event == _COMPILATION:
-      seconds[event] += duration
+      seconds[event] += duration_secs
 
   jax.monitoring.register_event_duration_secs_listener(listen)
   return seconds

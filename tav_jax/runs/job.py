@@ -38,9 +38,9 @@ class Job:
   settings: Settings
   workdir: pathlib.Path
   error: InputError | None = None
-  clip: Clip | None = None
-  latents: Latents | None = None
-  checkpoints: Checkpoints | None = None
+  clip: Clip = dataclasses.field(init=False)
+  latents: Latents = dataclasses.field(init=False)
+  checkpoints: Checkpoints = dataclasses.field(init=False)
 
   @property
   def samples(self) -> pathlib.Path:
@@ -107,9 +107,10 @@ class Job:
 
   def close(self) -> None:
     """Ends the checkpoints' background work and lets the arrays go."""
-    if self.checkpoints is not None:
+    if "checkpoints" in vars(self):
       self.checkpoints.close()
-    self.clip = self.latents = self.checkpoints = None
+    for name in ("clip", "latents", "checkpoints"):
+      vars(self).pop(name, None)
 
   @contextlib.contextmanager
   def may_fail(self) -> Iterator[None]:

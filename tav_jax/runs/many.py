@@ -60,6 +60,7 @@ def run(jobs: Sequence[Job], together: int = 1) -> None:
       model, loaded = None, _network(group[0].settings)  # One at a time.
       with clock("loading"):
         model = build.load(group[0].settings)
+    assert model is not None
     _run_group(group, size, model, clock)
     finished += len(group)
   failed = [job for job in jobs if job.error]
@@ -92,7 +93,7 @@ def _groups(
   Jobs whose settings differ in what a program depends on are apart. Groups are
   of about the same size, so that the last is not small and yet as slow.
   """
-  models = {}
+  models: dict[str, dict[str, list[Job]]] = {}
   for job in jobs:
     alike = models.setdefault(_network(job.settings), {})
     alike.setdefault(_program(job.settings), []).append(job)

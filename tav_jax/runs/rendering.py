@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import dataclasses
 import logging
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -47,7 +47,7 @@ def sample(
       seeds and texts.
   """
   places = len(jax.tree.leaves(trainable)[0])
-  filled = [*jobs, *jobs[-1:] * (places - len(jobs))]
+  filled = [*jobs, *[jobs[-1]] * (places - len(jobs))]
   settings = jobs[0].settings.sampling
   inverted = settings.start == "inversion"
   batches = editing.dispatches(len(settings.prompts), settings.batch_size)
@@ -55,7 +55,7 @@ def sample(
   with tqdm.tqdm(
       total=total, desc="sampling", unit="step", leave=False,
       dynamic_ncols=True) as bar:
-    back = [None] * places
+    back: Any = [None] * places
     if inverted:
       noise = editing.invert(
           model, trainable, np.stack([job.latents.mean for job in filled]),
@@ -96,10 +96,10 @@ def write(
     InputError: If the samples are not finite.
   """
   clip, latents, settings = job.clip, job.latents, job.settings.sampling
-  checks = [] if sampled.back is None else [
+  to_check = [] if sampled.back is None else [
       ("autoencoder round trip", latents.mean),
       ("inversion and back, no guidance", sampled.back)]
-  checks = [(label, editing.pixels(model, x)[0]) for label, x in checks]
+  checks = [(label, editing.pixels(model, x)[0]) for label, x in to_check]
   found = {label: psnr(clip.frames, x) for label, x in checks}
   named = list(zip(
       settings.prompts, editing.pixels(model, sampled.edits), strict=True))

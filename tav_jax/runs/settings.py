@@ -121,7 +121,7 @@ def _join(defaults: Mapping, config: Mapping) -> dict:
   return {**defaults, **config, **nested}
 
 
-def _of(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
+def _of(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
   fields = {field.name: field for field in dataclasses.fields(kind)}
   for key in values:
     if key not in fields:

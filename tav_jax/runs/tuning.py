@@ -72,7 +72,8 @@ def together(
   settings = jobs[0].settings
   rate, optimizer = build.optimizer(settings.optimizer)
   latest = [job.checkpoints.latest for job in jobs]
-  checkpoint = None if None in latest else min(latest)
+  checkpoint = None if None in latest else min(
+      step for step in latest if step is not None)
   start = checkpoint or 0
   if start:
     log.info("resuming at step %d", start)
@@ -163,11 +164,11 @@ def _stack(
   Places of no job, and those that fill up the mesh, repeat the last.
   """
   size += -size % model.mesh.shape["video"]
-  fill = lambda trees: [*trees, *trees[-1:] * (size - len(trees))]
+  fill = lambda trees: [*trees, *[trees[-1]] * (size - len(trees))]
   states = placement.stack(
       fill(hosts), placement.param_specs(model.mesh, hosts[0]))
-  batches = placement.stack(fill(latents), step.Latents(*(
-      placement.video_spec(model.mesh, x.shape) for x in latents[0])))
+  batches = placement.stack(fill(latents), jax.tree.map(
+      lambda x: placement.video_spec(model.mesh, x.shape), latents[0]))
   return states, batches
 
 
@@ -175,6 +176,7 @@ def _going(jobs: Sequence[Job]) -> list[Job]:
   """Those that have not failed; raises the error of the first if none."""
   going = [job for job in jobs if not job.error]
   if not going:
+    assert jobs[0].error
     raise jobs[0].error
   return going
 

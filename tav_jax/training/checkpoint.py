@@ -96,7 +96,7 @@ class Checkpoints:
       )["trainable"]
 
   @contextlib.contextmanager
-  def _readable(self, step: int) -> Iterator[None]:
+  def _readable(self, step: int | None) -> Iterator[None]:
     """Makes errors from inside an InputError that says what to do."""
     try:
       yield

@@ -4,7 +4,7 @@
     ...  # `at.state` after `at.step` steps.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 import math
 import time
 from typing import NamedTuple
@@ -71,7 +71,7 @@ class Dispatch(NamedTuple):
 def dispatches(
     take_steps: Callable, state: State, start: int, pace: Pace,
     name: str = "tuning",
-) -> Iterator[Dispatch]:
+) -> Generator[Dispatch, None, None]:
   """Takes all steps that are left, some at a time, under a progress bar.
 
   Close it (`contextlib.closing`) where the body may raise, to end the bar.
