@@ -9,6 +9,7 @@ import pytest
 
 from bench import random_checkpoint
 from tav_jax.errors import InputError
+from tav_jax.parallel import placement
 from tav_jax.pipelines import editing, video_model
 from tav_jax.training import optim, step
 
@@ -32,10 +33,11 @@ def tuned(model):
   batch = step.Latents(
       LATENTS, 0.1 * np.ones_like(LATENTS), model.embed(["a"])[None])
   optimizer = optim.adamw(1e-3)
+  state = step.init(model.trainable, optimizer, 0)
   steps = step.make_steps(step.make_step(
-      step.tuning_loss(model.network, model.schedule), optimizer))
-  state = jax.tree.map(
-      lambda x: x[None], step.init(model.trainable, optimizer, 0))
+      step.tuning_loss(model.network, model.schedule), optimizer),
+      placement.param_specs(model.mesh, state))
+  state = jax.tree.map(lambda x: x[None], state)
   state, metrics = steps(state, model.frozen, batch, 2)
   assert np.isfinite(metrics["loss"]).all()
   return state, before

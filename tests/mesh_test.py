@@ -85,8 +85,8 @@ params = jax.tree.unflatten(
     tree, [x + 0.02 * random(i, *x.shape) for i, x in enumerate(leaves)])
 trainable, frozen = optim.split(params, ("attn1/to_q", "attn_temp"))
 optimizer = optim.adamw(1e-3, eps=1e-2)
-take = step.make_steps(step.make_step(step.tuning_loss(
-    lambda *trees: network(config, *trees), Schedule()), optimizer))
+one_step = step.make_step(step.tuning_loss(
+    lambda *trees: network(config, *trees), Schedule()), optimizer)
 states = [
     jax.device_get(step.init(trainable, optimizer, seed)) for seed in (0, 1)]
 
@@ -96,6 +96,7 @@ def run(mesh):
       list(x), placement.video_spec(mesh, x[0].shape))
   batch = step.Latents(place(latents), place(0.1 * latents), place(text))
   weights = jax.device_put(frozen, placement.param_specs(mesh, frozen))
+  take = step.make_steps(one_step, where)
   with jax.set_mesh(mesh):
     state, metrics = take(placement.stack(states, where), weights, batch, 2)
   second = placement.pick(state, 1, where)

@@ -112,7 +112,7 @@ def _plan(monkeypatch, memory):
   def cost(program, mesh, platform):
     del mesh, platform
     is_tuning = program.name == "tuning step"
-    frames = float(program.args[-1].mean.shape[2] if is_tuning else 0)
+    frames = float(program.args[2].mean.shape[2] if is_tuning else 0)
     if frames > 2 * memory:
       raise planner.DoesNotFit("tuning step: out of memory")
     return costs.Costs(0, frames, frames, 1, 1, {}, {}, 0)

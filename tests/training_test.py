@@ -12,6 +12,8 @@ import optax
 import pytest
 
 from tav_jax.errors import InputError
+from tav_jax.parallel import placement
+from tav_jax.parallel.mesh import make_mesh
 from tav_jax.runs import clock as clock_lib
 from tav_jax.runs.clock import Clock
 from tav_jax.training import loop, optim, step
@@ -67,8 +69,17 @@ def only(trees):
   return jax.tree.map(lambda x: x[0], trees)
 
 
+def where(optimizer):
+  return placement.param_specs(make_mesh(jax.devices()[:1]), start(optimizer))
+
+
+def make_steps(optimizer, accumulate=1):
+  return step.make_steps(
+      step.make_step(quadratic, optimizer, accumulate), where(optimizer))
+
+
 def run(state, optimizer, n, accumulate=1):
-  steps = step.make_steps(step.make_step(quadratic, optimizer, accumulate))
+  steps = make_steps(optimizer, accumulate)
   state, metrics = steps(as_many(state), FROZEN, BATCH[None], n)
   return only(state), jax.tree.map(lambda x: x[:, 0], metrics)
 
@@ -89,8 +100,8 @@ def test_dispatches_of_any_length_are_the_same_run():
 
 def test_one_compile_per_length():
   optimizer = optim.adamw(0.1)
-  steps = step.make_steps(step.make_step(quadratic, optimizer))
-  state = as_many(start(optimizer))
+  steps = make_steps(optimizer)
+  state = placement.stack([start(optimizer)], where(optimizer))
   for n in (3, 3, 2, 3):
     state, _ = steps(state, FROZEN, BATCH[None], n)
   assert steps._cache_size() == 2
@@ -100,10 +111,10 @@ def test_videos_of_one_program_do_not_know_of_each_other():
   optimizer = optim.adamw(0.1)
   starts, batches = [start(optimizer, seed) for seed in (1, 2)], [BATCH, -BATCH]
   alone = [
-      step.make_steps(step.make_step(quadratic, optimizer))(
+      make_steps(optimizer)(
           as_many(start(optimizer, seed)), FROZEN, batch[None], 3)
       for seed, batch in ((1, BATCH), (2, -BATCH))]
-  steps = step.make_steps(step.make_step(quadratic, optimizer))
+  steps = make_steps(optimizer)
   states, metrics = steps(as_many(*starts), FROZEN, as_many(*batches), 3)
   assert metrics["loss"].shape == (3, 2)
   for i, (state, losses) in enumerate(alone):
@@ -191,7 +202,7 @@ def test_metrics_go_on_where_a_run_left_off(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
   optimizer = optim.adamw(0.1)
-  steps = step.make_steps(step.make_step(quadratic, optimizer))
+  steps = make_steps(optimizer)
   checkpoints = Checkpoints(tmp_path / "c")
 
   def take_steps(state, n):

@@ -109,11 +109,13 @@ def _tuning(case: Case, mesh: Mesh, count: int):
     return step.denoising_loss(
         video_model.network(net.unet, trainable, frozen), net.schedule, *batch)
 
-  take = step.make_steps(step.make_step(loss, adamw))
   before = _join(net.trainable)
   host = jax.tree.map(lambda x: np.asarray(x[0]), net.trainable)
   net = net._replace(trainable=None)  # As a run has it: in the state alone.
-  last = {"states": _lane(mesh, jax.device_get(step.init(host, adamw, 0)))}
+  state = jax.device_get(step.init(host, adamw, 0))
+  take = step.make_steps(
+      step.make_step(loss, adamw), placement.param_specs(mesh, state))
+  last = {"states": _lane(mesh, state)}
 
   def run():
     last["states"], last["metrics"] = jax.block_until_ready(
@@ -205,9 +207,10 @@ def decode(case: Case, mesh: Mesh):
 
 def _autoencoder(case: Case, mesh: Mesh):
   vae = load.load_vae(case.root / "vae")
+  settings = _settings(case).model
   return dataclasses.replace(
-      vae, frames_at_a_time=_settings(case).model.vae_frames,
-      params=placement.replicate(mesh, vae.params))
+      vae.on(mesh, settings.compute(jax.default_backend()).dtype),
+      frames_at_a_time=settings.vae_frames)
 
 
 def job(case: Case):
@@ -216,13 +219,15 @@ def job(case: Case):
   model = build.load(config)
   mesh, sampling = model.mesh, config.sampling
   _, adamw = build.optimizer(config.optimizer)
+  state = build.initial_state(model, adamw, config.seed)
   take_steps = step.make_steps(step.make_step(
-      step.tuning_loss(model.network, model.schedule), adamw))
+      step.tuning_loss(model.network, model.schedule), adamw),
+      placement.param_specs(mesh, state))
 
   def run():
     given = build.encode(model, config.video, build.read(config.video))
     batches = jax.tree.map(lambda x: x[None], given)
-    states = _lane(mesh, build.initial_state(model, adamw, config.seed))
+    states = _lane(mesh, state)
     for _ in range(config.optimizer.steps // STEPS):
       states, metrics = take_steps(states, model.frozen, batches, STEPS)
       np.asarray(metrics["loss"])  # A run looks at it, too.

@@ -27,7 +27,7 @@ from tav_jax.models.clip import CLIP
 from tav_jax.pretrained.clip import Clip
 from tav_jax.pretrained.clip_config import Preprocessing
 from tav_jax.pretrained.parts import token_ids
-from tav_jax.types import Array
+from tav_jax.types import Array, Params
 
 _AT_A_TIME = 32
 
@@ -55,6 +55,12 @@ class Scorer:
   """A CLIP that embeds frames (uint8) and texts (strings), and scores them."""
 
   clip: Clip
+
+  @functools.cached_property
+  def _params(self) -> Params:
+    """Moved to the device once, and not at every call; float32, for scores
+    that can be compared with others'."""
+    return jax.device_put(self.clip.params)
 
   def embed_frames(self, frames: Frames) -> Float[np.ndarray, "f e"]:
     """Unit vectors of frames, which are prepared as the checkpoint demands."""
@@ -87,7 +93,7 @@ class Scorer:
 
   def _apply(self, method: str, inputs: np.ndarray) -> np.ndarray:
     return np.asarray(
-        _embed(self.clip.config, method, self.clip.params, inputs))
+        _embed(self.clip.config, method, self._params, inputs))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -83,11 +83,12 @@ def attend(
   here = activations.spec(query.shape, frames=2)
   split = here[2] is not None  # Else every device does all frames.
   there = activations.spec(key.shape, frames=2) if split else here
-  slots, mine = exchange.divide(
-      sees, activations.shards(FRAMES) if split else 1)
+  devices = activations.shards(FRAMES) if split else 1
+  slots, mine = exchange.divide(sees, devices)
 
   def on_each_device(query, key, value):
-    fetch = lambda x: exchange.fetch(x, slots, split=there[2] is not None)
+    fetch = lambda x: exchange.fetch(
+        x, slots, split=devices > 1 and there[2] is not None)
     return compute(query, fetch(key), fetch(value), mine, block)
 
   # What a kernel does cannot be split by the compiler.

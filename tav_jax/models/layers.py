@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from tav_jax.models.convolution import convolution
+from tav_jax.parallel import activations
 from tav_jax.types import Array, Timesteps
 
 
@@ -60,8 +61,12 @@ class Conv(nn.Module):
         (self.size, self.size, x.shape[-1], self.features))
     bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+    frames = max(x.ndim - 4, 0)  # Of images, they lie where frames would.
+    return activations.by_frame(self._convolve, frames=frames)(x, kernel) + bias
+
+  def _convolve(self, x, kernel):
     y = convolution(x.reshape(-1, *x.shape[-3:]), kernel, self.stride)
-    return y.reshape(*x.shape[:-3], *y.shape[-3:]) + bias
+    return y.reshape(*x.shape[:-3], *y.shape[-3:])
 
 
 class TemporalConv(nn.Module):

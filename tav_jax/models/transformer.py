@@ -207,7 +207,7 @@ class Transformer(nn.Module):
 
   @nn.compact
   def __call__(self, x: Video, text: TextEmbeds | None) -> Video:
-    b, _, h, _, c = x.shape
+    h, c = x.shape[2], x.shape[-1]
     dtype = self.compute.dtype
 
     def project(name: str) -> nn.Module:
@@ -215,10 +215,10 @@ class Transformer(nn.Module):
         return nn.Dense(c, dtype=dtype, name=name)
       return Conv(c, 1, dtype=dtype, name=name)
 
-    y = rearrange(x, "b f h w c -> (b f) h w c")
-    y = nn.GroupNorm(self.groups, epsilon=1e-6, dtype=dtype, name="norm")(y)
-    y = project("proj_in")(y)
-    y = rearrange(y, "(b f) h w c -> b f (h w) c", b=b)
+    y = nn.GroupNorm(
+        self.groups, epsilon=1e-6, dtype=dtype, reduction_axes=(-3, -2, -1),
+        name="norm")(x)
+    y = rearrange(project("proj_in")(y), "b f h w c -> b f (h w) c")
     y = TransformerBlock(
         self.heads, self.spatial, self.temporal, self.compute,
         name="transformer_blocks_0")(y, text)

@@ -16,9 +16,9 @@ import functools
 import math
 
 import jax
-from jax.sharding import AbstractMesh, AxisType, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec
 
-from tav_jax.parallel.mesh import along_frames, FRAMES, VIDEO
+from tav_jax.parallel.mesh import along_frames, AXES, FRAMES, VIDEO
 from tav_jax.types import Array
 
 
@@ -73,6 +73,19 @@ def by_frame(f: Callable, *, frames: int) -> Callable:
         check_vma=False)(x, *shared)
 
   return mapped
+
+
+def on_all_devices(f: Callable, mesh: Mesh) -> Callable:
+  """`f(shared, x)`, done by every device of a mesh for its own part of `x`.
+
+  Args:
+    f: A function of a tree that all share and an array, which treats all places
+      on the array's first axis alone and gives arrays with the same first axis.
+    mesh: The mesh; the array lies as `placement.frames_spec` says.
+  """
+  shared, own = PartitionSpec(), PartitionSpec(AXES)
+  return jax.shard_map(
+      f, mesh=mesh, in_specs=(shared, own), out_specs=own, check_vma=False)
 
 
 def over_videos(f: Callable, in_axes: Sequence[int | None]) -> Callable:

@@ -61,6 +61,6 @@ def along_frames(
 ) -> PartitionSpec:
   """The array's axis `frames` along `FRAMES`, if it divides into the shards."""
   places: list[tuple[str, ...] | None] = [None] * len(shape)
-  if shards > 1 and shape[frames] % shards == 0:
+  if shape[frames] % shards == 0:
     places[frames] = FRAMES
   return PartitionSpec(*places)

@@ -72,6 +72,13 @@ def frames_spec(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec(AXES))
 
 
+def put_frames(mesh: Mesh, frames: np.ndarray) -> jax.Array:
+  """Host frames `n ...` as `frames_spec` says; all processes have them alike.
+  """
+  return jax.make_array_from_callback(
+      frames.shape, frames_spec(mesh), lambda index: frames[index])
+
+
 def of_videos(sharding: NamedSharding) -> NamedSharding:
   """Where arrays of several videos lie along a new first axis."""
   return NamedSharding(sharding.mesh, PartitionSpec(VIDEO, *sharding.spec))

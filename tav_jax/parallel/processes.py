@@ -43,7 +43,8 @@ def wait() -> None:
 
 def to_host(x: Array) -> np.ndarray:
   """A whole array, wherever its parts are."""
-  if getattr(x, "is_fully_addressable", True):
+  if not isinstance(x, jax.Array) or (
+      x.is_fully_addressable or x.is_fully_replicated):
     return np.asarray(x)
   return multihost_utils.process_allgather(x, tiled=True)
 

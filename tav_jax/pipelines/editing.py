@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 import functools
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Float
 import numpy as np
 
@@ -82,7 +81,7 @@ def edit(
     noise: x_T of each video, `v 1 f h w c`, of `invert` or `noise`.
     prompts: What to render of each video, as many of each.
     negative_prompt: What guidance moves away from; "" is the usual.
-    guidance_scale: Classifier-free guidance; 1 is none.
+    guidance_scale: Classifier-free guidance; 1 is none, and takes half as long.
     num_steps: DDIM steps.
     batch_size: Prompts of a video that are rendered at a time.
     progress: Told of every denoising step, `num_steps` a batch.
@@ -95,9 +94,12 @@ def edit(
   size = min(batch_size, count)
   # The last batch is filled up, so that one compiled program serves all.
   padded = [[*few, *[few[-1]] * (-count % size)] for few in prompts]
-  text = np.stack([processes.to_host(model.embed(few)) for few in padded])
-  negative = jnp.repeat(model.embed([negative_prompt]), size, axis=0)
-  start = jnp.repeat(noise, size, axis=1)
+  text = np.stack([model.embed(few) for few in padded])
+  negative = None
+  if guidance_scale != 1:
+    negative = placement.replicate(
+        model.mesh, np.repeat(model.embed([negative_prompt]), size, axis=0))
+  start = np.repeat(processes.to_host(noise), size, axis=1)
   batches = [
       processes.to_host(_run(
           model, trainable, start, steps, text[:, i:i + size], negative,
@@ -117,7 +119,7 @@ def pixels(model: VideoModel, latents: Video) -> np.ndarray:
   Raises:
     InputError: If they are not finite, which would show as black.
   """
-  decoded = processes.to_host(model.vae.decode(latents))
+  decoded = model.vae.decode(latents)
   if not np.isfinite(decoded).all():
     raise InputError(
         "the samples are not finite; set model.dtype=float32, or lower "
@@ -126,7 +128,7 @@ def pixels(model: VideoModel, latents: Video) -> np.ndarray:
 
 
 def _no_text(model: VideoModel, latents: Videos) -> np.ndarray:
-  text = processes.to_host(model.embed([""]))
+  text = model.embed([""])
   return np.broadcast_to(text, (len(latents), *text.shape))
 
 
@@ -142,11 +144,12 @@ def _run(
       placement.video_spec(model.mesh, latents.shape[1:]))
   text = jax.device_put(
       text, placement.of_videos(placement.everywhere(model.mesh)))
+  latents = jax.device_put(latents, where)
   for i in range(0, total, chunk):
-    latents = follow(
-        model.unet, model.schedule, trainable, model.frozen,
-        jax.device_put(latents, where),
-        tuple(s[i:i + chunk] for s in steps), text, negative, scale)
+    with jax.set_mesh(model.mesh):
+      latents = follow(
+          model.unet, model.schedule, trainable, model.frozen, latents,
+          tuple(s[i:i + chunk] for s in steps), text, negative, scale)
     latents.block_until_ready()
     progress(chunk)
   return latents
@@ -169,7 +172,7 @@ def follow(
     scale: Of the guidance.
 
   Returns:
-    The latents after the last step.
+    The latents after the last step, which lie as they did at the start.
   """
 
   def of_one(trainable, latents, text):
@@ -178,6 +181,7 @@ def follow(
       denoise = guidance.conditional(net, text)
     else:
       denoise = guidance.classifier_free(net, text, negative, scale)
-    return ddim.follow(denoise, schedule, latents, *steps)[0]
+    end, _ = ddim.follow(denoise, schedule, latents, *steps)
+    return activations.constrain(end, frames=1)
 
   return activations.over_videos(of_one, (0, 0, 0))(trainable, latents, text)

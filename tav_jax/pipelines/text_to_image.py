@@ -41,7 +41,7 @@ def sample(
     noise: x_T, `b 1 h w c`.
     text: Embeddings of the prompts, `b l e`; None for an unconditional network.
     negative: Embedding of what guidance moves away from, `1 l e`, or None.
-    scale: Guidance scale.
+    scale: Guidance scale; 1 is no guidance, and takes half as long.
     num_steps: DDIM steps.
 
   Returns:
@@ -49,7 +49,8 @@ def sample(
   """
   return _in_parts(
       lambda noise, text: _sample(
-          unet, schedule, num_steps, params, noise, text, negative, scale),
+          unet, schedule, num_steps, params, noise, text,
+          None if scale == 1 else negative, scale),
       noise, text)
 
 
@@ -74,7 +75,7 @@ def sample_ancestral(
   return _in_parts(
       lambda noise, number, text: _sample_ancestral(
           unet, schedule, num_steps, params, noise, _keys(key, number), text,
-          negative, scale),
+          None if scale == 1 else negative, scale),
       noise, jnp.arange(len(noise)), text)
 
 
@@ -116,8 +117,8 @@ def _in_parts(function, *arrays):
 def _denoise(unet, params, text, negative, scale) -> Denoise:
   apply: Callable[..., Any] = UNet3D(unet).apply
   network = functools.partial(apply, {"params": params})
-  if text is None:
-    return guidance.conditional(network, None)
+  if negative is None:
+    return guidance.conditional(network, text)
   negative = jnp.repeat(negative, len(text), axis=0)
   return guidance.classifier_free(network, text, negative, scale)
 

@@ -14,7 +14,7 @@ from tav_jax.errors import about, InputError
 from tav_jax.models.attention import KERNELS
 from tav_jax.models.layers import Compute
 from tav_jax.models.unet import UNet3D, UNetConfig, VARIANTS
-from tav_jax.parallel import placement
+from tav_jax.parallel import placement, processes
 from tav_jax.parallel.mesh import make_mesh
 from tav_jax.pretrained.parts import TextEncoder, token_ids, VAE
 from tav_jax.sampling.guidance import Network
@@ -41,8 +41,8 @@ class VideoModel:
     trainable: Initial trainable parameters, float32 arrays of the host.
     frozen: Frozen parameters, of the type the network computes in, unless
       memory is to be saved.
-    vae: The autoencoder.
-    text_encoder: The text encoder.
+    vae: The autoencoder, on the mesh, of the type the network computes in.
+    text_encoder: The text encoder, likewise.
     tokenizer: Its tokenizer.
     schedule: Noise schedule and kind of prediction.
     mesh: Where the device arrays lie.
@@ -62,7 +62,8 @@ class VideoModel:
     return network(self.unet, trainable, frozen)
 
   def embed(self, prompts: Sequence[str]) -> TextEmbeds:
-    """Text embeddings `b l e`; warns of words that were cut off."""
+    """Text embeddings `b l e`, on the host; warns of words that were cut off.
+    """
     positions = self.text_encoder.config.positions
     tokens, cut = token_ids(self.tokenizer, positions, prompts)
     for prompt, words in zip(prompts, cut, strict=True):
@@ -70,7 +71,7 @@ class VideoModel:
         log.warning(
             "prompt %r: the text encoder reads %d tokens; not read: %r",
             prompt, positions, words)
-    return placement.replicate(self.mesh, self.text_encoder(tokens))
+    return processes.to_host(self.text_encoder(tokens))
 
 
 def network(unet: UNetConfig, trainable: Params, frozen: Params) -> Network:
@@ -188,9 +189,9 @@ def load(settings: ModelSettings, mesh: Mesh | None = None) -> VideoModel:
           frozen, placement.param_specs(mesh, frozen),
           settings.frozen_dtype(platform)),
       vae=dataclasses.replace(
-          loaded.vae, frames_at_a_time=settings.vae_frames,
-          params=placement.replicate(mesh, loaded.vae.params)),
-      text_encoder=loaded.text_encoder,
+          loaded.vae.on(mesh, compute.dtype),
+          frames_at_a_time=settings.vae_frames),
+      text_encoder=loaded.text_encoder.on(mesh, compute.dtype),
       tokenizer=loaded.tokenizer,
       schedule=loaded.schedule,
       mesh=mesh,

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from tav_jax import pretrained
 from tav_jax.errors import about
-from tav_jax.parallel import activations, placement
+from tav_jax.parallel import placement
 from tav_jax.pipelines import editing, video_model
 from tav_jax.pretrained import parts
 from tav_jax.runs.settings import check_for_model, Settings
@@ -71,7 +71,7 @@ def of_run(config: Settings, mesh: Mesh, platform: str) -> list[Program]:
   with about("model."):
     trainable, frozen = optim.split(shapes.unet_params, model.trainable)
 
-  everywhere = NamedSharding(mesh, PartitionSpec())
+  everywhere = placement.everywhere(mesh)
   array = lambda *shape, at=everywhere, dtype=jnp.float32: (
       jax.ShapeDtypeStruct(shape, dtype, sharding=at))
   # One video on each place of the axis of that name.
@@ -86,8 +86,9 @@ def of_run(config: Settings, mesh: Mesh, platform: str) -> list[Program]:
         tree, placement.param_specs(mesh, tree))
 
   optimizer = optim.adamw(1e-4)
-  state = jax.tree.map(each, place(jax.eval_shape(
-      lambda tree: step.init(tree, optimizer, 0), trainable)))
+  alone = place(jax.eval_shape(
+      lambda tree: step.init(tree, optimizer, 0), trainable))
+  state = jax.tree.map(each, alone)
   frozen = place(frozen, model.frozen_dtype(platform))
   factor, depth = shapes.vae_config.factor, unet.in_channels
   video = (config.video.frames, config.video.height, config.video.width)
@@ -100,36 +101,40 @@ def of_run(config: Settings, mesh: Mesh, platform: str) -> list[Program]:
   text: Callable[[int], Any] = lambda b: each(no_text(b))
   timesteps = (array(1, dtype=jnp.int32),) * 3
 
-  tune = step.make_step(
+  tune = step.make_steps(step.make_step(
       step.tuning_loss(
           lambda *trees: video_model.network(unet, *trees), shapes.schedule),
-      optimizer, config.optimizer.accumulate)
+      optimizer, config.optimizer.accumulate),
+      jax.tree.map(lambda x: x.sharding, alone))
   batch = min(sampling.batch_size, len(sampling.prompts))
   batches = editing.dispatches(len(sampling.prompts), sampling.batch_size)
   inverted = sampling.start == "inversion"
-  follow = lambda b, *guidance: (
+  follow = lambda b, negative, scale: (
       unet, shapes.schedule, state.trainable, frozen, latents(b),
-      timesteps, text(b), *guidance)
+      timesteps, text(b), negative, scale)
+  guided = sampling.guidance != 1
+  dtype = unet.compute.dtype
+  autoencoder = parts.VAE(
+      dataclasses.replace(shapes.vae_config, dtype=dtype),
+      jax.tree.map(
+          lambda x: array(*x.shape, dtype=dtype), shapes.vae_params),
+      model.vae_frames, mesh=mesh)
   vae = lambda method, *shape: (
-      shapes.vae_config, method,
-      jax.tree.map(lambda x: array(*x.shape), shapes.vae_params),
-      array(*shape))
-  devices = mesh.shape["frame"] * mesh.shape["model"]
-  at_a_time = min(model.vae_frames * devices, video[0])
+      autoencoder.config, method, mesh, autoencoder.params,
+      array(*shape, at=placement.frames_spec(mesh)))
+  at_a_time = autoencoder.piece(video[0])
   dispatches = -(-video[0] // at_a_time)
   programs = [
       Program(
-          "tuning step",
-          jax.jit(
-              activations.over_videos(tune, (0, None, 0)), donate_argnums=0),
-          (state, frozen, step.Latents(latents(1), latents(1), text(1))),
+          "tuning step", tune,
+          (state, frozen, step.Latents(latents(1), latents(1), text(1)), 1),
           config.optimizer.steps),
       Program(
-          "inversion step", editing.follow, (*follow(1), None, 1.0),
+          "inversion step", editing.follow, follow(1, None, 1.0),
           2 * sampling.steps if inverted else 0),  # There and back.
       Program(
           f"sampling step, {batch} prompt{'s' * (batch > 1)}", editing.follow,
-          (*follow(batch), no_text(batch), sampling.guidance),
+          follow(batch, no_text(batch) if guided else None, sampling.guidance),
           sampling.steps * batches),
       Program(
           f"encoding {at_a_time} frames", parts.apply_vae,

@@ -3,77 +3,134 @@
 from collections.abc import Sequence
 import dataclasses
 import functools
+from typing import Any, cast
 
 import jax
-import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Float, Int
 import numpy as np
 
 from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
-from tav_jax.parallel import activations
+from tav_jax.parallel import activations, placement, processes
 from tav_jax.types import Array, Params, Video
 
 
 @dataclasses.dataclass(frozen=True)
-class VAE:
-  """The autoencoder with its parameters, on videos, a few frames at a time.
+class Part:
+  """A network with its parameters.
 
   Attributes:
     config: Its config.
     params: Its parameters.
+    mesh: The mesh on all of whose devices they lie; None while they are arrays
+      of the host, which the default device gets at the first use.
+  """
+
+  config: Any
+  params: Params
+  mesh: Mesh | None = dataclasses.field(default=None, kw_only=True)
+
+  def on(self, mesh: Mesh, dtype: Any):
+    """The part on all devices of a mesh, computing in `dtype`.
+
+    Takes the parameters away from this one.
+    """
+    everywhere = jax.tree.map(
+        lambda _: placement.everywhere(mesh), self.params)
+    return dataclasses.replace(
+        self, config=dataclasses.replace(self.config, dtype=dtype),
+        params=placement.move(cast(dict, self.params), everywhere, dtype),
+        mesh=mesh)
+
+  @functools.cached_property
+  def _on_device(self) -> Params:
+    """The parameters, which travel to the device once and not at every call."""
+    return jax.device_put(self.params) if self.mesh is None else self.params
+
+
+@dataclasses.dataclass(frozen=True)
+class VAE(Part):
+  """The autoencoder, on videos, a few frames at a time.
+
+  Frames need nothing of each other: all devices of the mesh share them,
+  whatever its axes are.
+
+  Attributes:
     frames_at_a_time: Frames that each device takes at a time; 24 frames of
       512x512 at once would need over 20 GB.
   """
 
   config: VAEConfig
-  params: Params
   frames_at_a_time: int = 4
 
-  def encode(self, video: Float[Array, "b f h w c"]):
+  def encode(
+      self, video: Float[Array, "b f h w c"]
+  ) -> tuple[Float[np.ndarray, "b f H W z"], Float[np.ndarray, "b f H W z"]]:
     """Posterior mean and standard deviation of pixels in [-1, 1].
 
     Returns:
-      Both `b f H W c`, in the diffusion model's units (scaled).
+      Both in the diffusion model's units (scaled), on the host.
     """
     mean, logvar = self._by_frames("encode", video)
-    scale = self.config.scaling_factor
-    return scale * mean, scale * jnp.exp(0.5 * logvar)
+    scale = np.float32(self.config.scaling_factor)
+    return scale * mean, scale * np.exp(np.float32(0.5) * logvar)
 
-  def decode(self, latents: Video) -> Float[Array, "b f H W C"]:
+  def decode(self, latents: Video) -> Float[np.ndarray, "b f H W C"]:
     """Pixels, about [-1, 1], of latents in the diffusion model's units."""
-    return self._by_frames("decode", latents / self.config.scaling_factor)
+    scale = np.float32(self.config.scaling_factor)
+    return self._by_frames("decode", latents / scale)
 
   def _by_frames(self, method: str, video):
-    frames = jnp.reshape(video, (-1, *video.shape[2:]))
-    at_a_time = self.frames_at_a_time * activations.shards(activations.FRAMES)
-    parts = [
-        apply_vae(self.config, method, self.params, frames[i:i + at_a_time])
-        for i in range(0, len(frames), at_a_time)]
+    frames = np.reshape(video, (-1, *video.shape[2:]))
+    size = self.piece(len(frames))
+    pieces = []
+    for i in range(0, len(frames), size):
+      piece = frames[i:i + size]
+      pad = [(0, size - len(piece)), *[(0, 0)] * (piece.ndim - 1)]
+      padded: Array = np.pad(piece, pad, "edge")
+      if self.mesh is not None:
+        padded = placement.put_frames(self.mesh, np.asarray(padded))
+      pieces.append(jax.tree.map(processes.to_host, apply_vae(
+          self.config, method, self.mesh, self._on_device, padded)))
     return jax.tree.map(
-        lambda *xs: jnp.concatenate(xs).reshape(
-            *video.shape[:2], *xs[0].shape[1:]), *parts)
+        lambda *xs: np.concatenate(xs)[:len(frames)].reshape(
+            *video.shape[:2], *xs[0].shape[1:]), *pieces)
+
+  def piece(self, frames: int) -> int:
+    """How many of so many frames are done at a time.
+
+    The same number each time, so that one compiled program serves all, and a
+    multiple of the devices; the last piece is filled up.
+    """
+    devices = 1 if self.mesh is None else self.mesh.size
+    pieces = -(-frames // (self.frames_at_a_time * devices))
+    return -(-frames // (pieces * devices)) * devices
 
 
 @dataclasses.dataclass(frozen=True)
-class TextEncoder:
-  """The text encoder with its parameters."""
+class TextEncoder(Part):
+  """The text encoder."""
 
   config: CLIPTextConfig
-  params: Params
 
   def __call__(
       self, tokens: Int[Array, "b l"]
   ) -> Float[Array, "b l c"]:
     """Last hidden states of the tokens."""
-    return _apply_text(self.config, self.params, tokens)
+    return _apply_text(self.config, self._on_device, tokens)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def apply_vae(config, method, params, x):
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def apply_vae(config, method, mesh, params, x):
   """A method of the autoencoder on frames `n h w c`, as one program."""
-  x = activations.constrain(x, frames=0)
-  return AutoencoderKL(config).apply({"params": params}, x, method=method)
+
+  def apply(params, x):
+    return AutoencoderKL(config).apply({"params": params}, x, method=method)
+
+  if mesh is not None and mesh.size > 1:
+    apply = activations.on_all_devices(apply, mesh)
+  return apply(params, x)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -93,7 +93,7 @@ def together(
   del hosts  # As large as the states.
   steps = step.make_steps(step.make_step(
       step.tuning_loss(model.network, model.schedule), optimizer,
-      settings.optimizer.accumulate))
+      settings.optimizer.accumulate), where)
 
   def take_steps(states, n):
     states, taken = steps(states, model.frozen, batches, n)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from tav_jax.parallel import activations
+from tav_jax.parallel import activations, placement
 from tav_jax.types import Params, TextEmbeds, Timesteps, Video
 
 Loss = Callable[[Params, Params, Any, jax.Array], jax.Array]
@@ -126,11 +126,16 @@ def make_step(loss: Loss, optimizer, accumulate: int = 1):
   return step
 
 
-def make_steps(step):
+def make_steps(step, where: Any):
   """Jitted `(states, frozen, batches, n) -> (states, metrics `n v`)`.
 
   The states and batches of v videos lie along a first axis. All n steps of all
-  of them are one program on the device. The states' memory is reused.
+  of them are one program on the device. The states' memory is reused; every
+  device, and so every process, gets all metrics.
+
+  Args:
+    step: As `make_step` gives it.
+    where: A tree like one video's state of `NamedSharding`s.
   """
 
   def steps(states, frozen, batches, n):
@@ -138,4 +143,8 @@ def make_steps(step):
     return jax.lax.scan(
         lambda states, _: each(states, frozen, batches), states, length=n)
 
-  return jax.jit(steps, static_argnames="n", donate_argnames="states")
+  mesh = jax.tree.leaves(where)[0].mesh
+  return jax.jit(
+      steps, static_argnames="n", donate_argnames="states", out_shardings=(
+          jax.tree.map(placement.of_videos, where),
+          placement.everywhere(mesh)))
