@@ -246,9 +246,8 @@ ROWS = {
         ["judge.model.channels=16, 24", "multiples of 16"],
     f"{PRETRAIN} --config.clip.model.heads=5":
         ["clip.model.width=128", "multiples of 5, clip.model.heads"],
-    f"{PRETRAIN} --config.diffusion.model.head_width=64":
-        ["diffusion.model.channels", "attention", "=96, 160",
-         "multiples of 64, diffusion.model.head_width"],
+    f"{PRETRAIN} --config.diffusion.model.head_width=48":
+        ["160 is not 3 heads", "multiples of", "head_width=48"],
     f"{PRETRAIN} --config.diffusion.model.groups=32":
         ["diffusion.model.channels=48, 96, 160", "32, diffusion.model.groups"],
     f"{PRETRAIN} --config.diffusion.model.channels=()":

@@ -152,11 +152,12 @@ def _check_diffusion(config: ConfigDict) -> None:
         f"{key}.channels={model.channels}")
   _check_multiples(
       f"{key}.channels", model.channels, model.groups, f"{key}.groups")
-  _check_multiples(
-      f"{key}.channels, where there is attention,",
-      [c for c, attends in zip(
-          model.channels, diffusion.attends(model), strict=True) if attends],
-      model.head_width, f"{key}.head_width")
+  for width, heads in zip(model.channels, diffusion.heads(model), strict=True):
+    if width % heads:
+      raise InputError(
+          f"{key}.channels={tuple(model.channels)}: {width} is not {heads} "
+          f"heads of one width; expected multiples of {key}.head_width="
+          f"{model.head_width} where there is attention, or less than twice it")
   _check_schedule(config)
 
 

@@ -180,17 +180,24 @@ def network(
     text_width: Of the text's embeddings; None for no text.
   """
   attention = tuple(model.attention)
-  heads = tuple(
-      width // model.head_width if there else 1
-      for width, there in zip(model.channels, attends(model), strict=True))
   return UNetConfig(
       in_channels=channels, out_channels=channels,
       channels=tuple(model.channels),
       layers=(model.layers,) * len(model.channels),
-      heads=heads,
+      heads=heads(model),
       down_attention=attention, up_attention=attention[::-1],
       text_width=text_width, groups=model.groups, sample_size=size,
       spatial="own", temporal="none")
+
+
+def heads(model: ConfigDict) -> tuple[int, ...]:
+  """Attention heads of each level: as many of `head_width` as it has room for.
+
+  Where there is room for none or one it has one, of all its channels.
+  """
+  return tuple(
+      max(1, width // model.head_width) if there else 1
+      for width, there in zip(model.channels, attends(model), strict=True))
 
 
 def attends(model: ConfigDict) -> tuple[bool, ...]:
