@@ -16,8 +16,8 @@ Arrays are `b n f q d`, heads before positions: every contraction is then a
 plain batched matrix product (4x faster on CPU than with heads third).
 
 On a mesh (parallel/activations.py) every device has some of the frames and
-fetches those that its own see (parallel/exchange.py): the first from whoever
-has it, the previous from its neighbour.
+fetches the frames that these see (parallel/exchange.py): the first from the
+device that has it, the previous from its neighbour.
 """
 
 import collections
@@ -36,10 +36,10 @@ from tav_jax.types import Array
 
 Query = Float[Array, "b n f q d"]
 Keys = Float[Array, "b n g k d"]
-"""Keys or values of frames g, which need not be those of the queries."""
+"""Keys or values of frames g, which may be others than the queries' frames."""
 
 Sees = Sequence[Sequence[int]]
-"""The key frames that each query frame sees, as many each. A frame that is
+"""The key frames that each query frame sees, equally many each. A frame that is
 listed twice beside others counts twice; [z_1, z_1] is the same as [z_1]."""
 
 VISIBLE: dict[str, Callable[[int], Sees]] = {
@@ -49,11 +49,11 @@ VISIBLE: dict[str, Callable[[int], Sees]] = {
         (0, max(i - 1, 0)) for i in range(frames)],
     "all": lambda frames: [tuple(range(frames))] * frames,
 }
-"""What each of some frames sees in spatial attention.
+"""The frames that each of so many frames sees in spatial attention.
 
-Itself, as in an image model; the first frame; the first and the previous, Eq.
-(1); all of them. A new row is all that another attention needs: how a device
-fetches the frames is derived from it (parallel/exchange.py).
+The rows: itself, as in an image model; the first frame; the first and the
+previous, Eq. (1); all frames. Another attention needs only a new row: how a
+device fetches the frames is derived from it (parallel/exchange.py).
 """
 
 
@@ -67,8 +67,8 @@ def attend(
     query: Queries, `b n f q d`.
     key: Keys, `b n g k d`.
     value: Values, `b n g k d`.
-    visible: Which frames those are, a key of `VISIBLE`; "first" allows keys of
-      one frame alone.
+    visible: Which frames a frame sees, a key of `VISIBLE`. For keys of a single
+      frame, such as a text's, it is "first".
     kernel: A key of `KERNELS`.
     block: For "blockwise": handle this many query positions of a frame at a
       time, so that memory is linear in `q`; 0 handles all.
@@ -81,7 +81,7 @@ def attend(
   if activations.mesh() is None:
     return compute(query, key, value, sees, block)
   here = activations.spec(query.shape, frames=2)
-  split = here[2] is not None  # Else every device does all frames.
+  split = here[2] is not None  # Else every device computes all frames.
   there = activations.spec(key.shape, frames=2) if split else here
   devices = activations.shards(FRAMES) if split else 1
   slots, mine = exchange.divide(sees, devices)
@@ -91,17 +91,17 @@ def attend(
         x, slots, split=devices > 1 and there[2] is not None)
     return compute(query, fetch(key), fetch(value), mine, block)
 
-  # What a kernel does cannot be split by the compiler.
+  # The compiler cannot split a kernel over devices.
   return jax.shard_map(
       on_each_device, in_specs=(here, there, there), out_specs=here,
       check_vma=False)(query, key, value)
 
 
 def frames_seen(visible: str, frames: int, keys: int) -> Sees:
-  """A row of `VISIBLE` for so many frames, which see so many.
+  """A row of `VISIBLE` for `frames` query frames and `keys` key frames.
 
   Raises:
-    ValueError: If it is not a list of as many of those for each frame.
+    ValueError: If it does not list equally many existing frames for each.
   """
   sees = [tuple(seen) for seen in VISIBLE[visible](frames)]
   right = (
@@ -134,7 +134,7 @@ def temporal(
   blocks = _position_blocks(query.shape)
   if blocks == 1:
     return _attend(query, key, value, bias)
-  # Block m has positions m, m + blocks, ...: some of every device's own.
+  # Block m has positions m, m + blocks, ...: each device has a part of it.
   split = lambda x: rearrange(x, "b n (s m) f d -> m b n s f d", m=blocks)
   out = jax.lax.map(
       jax.checkpoint(lambda qkv: _attend(qkv[0], qkv[1], qkv[2], bias)),
@@ -143,14 +143,14 @@ def temporal(
 
 
 _SCORES_AT_A_TIME = 2**26
-"""Of a device, in `temporal`: they grow with the square of the frames."""
+"""Scores that a device holds in `temporal`; they grow with frames squared."""
 
 
 def _position_blocks(shape: Sequence[int]) -> int:
   """Into how many blocks to divide the positions of `b n s q d`."""
   batch, heads, positions, frames, _ = shape
   shards = activations.shards(FRAMES)
-  if positions % shards == 0:  # Else every device has them all.
+  if positions % shards == 0:  # Else every device has all positions.
     positions //= shards
   each = batch * heads * frames**2
   return next(
@@ -174,7 +174,7 @@ def _attend(query, key, value, bias):
 
 
 def _blockwise(query, key, value, sees: Sees, block: int):
-  """Plain JAX, which keeps no scores for the backward pass."""
+  """Attention in plain JAX, which keeps no scores for the backward pass."""
   clips, positions = query.shape[0], query.shape[3]
   keys = lambda x: rearrange(x, "b n g k d -> g (b n) d k")
   out = blockwise.attention(
@@ -184,7 +184,7 @@ def _blockwise(query, key, value, sees: Sees, block: int):
 
 
 def _flash(query, key, value, sees: Sees, block: int, interpret=False):
-  """The TPU's kernel."""
+  """Attention by the TPU's Pallas kernel."""
   del block
   pairs = [
       (i, frame) for i, seen in enumerate(sees) for frame in _fewest(seen)]
@@ -195,14 +195,14 @@ def _flash(query, key, value, sees: Sees, block: int, interpret=False):
 
 
 def _fewest(seen: Sequence[int]) -> list[int]:
-  """The shortest list with the same shares of frames: [0] for [0, 0]."""
+  """The shortest list with frames in the same proportions: [0] for [0, 0]."""
   times = collections.Counter(seen)
   common = math.gcd(*times.values())
   return [frame for frame, n in times.items() for _ in range(n // common)]
 
 
 def _cudnn(query, key, value, sees: Sees, block: int, implementation="cudnn"):
-  """The GPU's kernel, for the head widths it knows; else as on CPU."""
+  """Attention by cuDNN, for head widths that it supports; else blockwise."""
   if query.shape[-1] > 128:
     return _blockwise(query, key, value, sees, block)
   keys = lambda x: rearrange(

@@ -1,18 +1,18 @@
 r"""Attention between frames in plain JAX: one frame, some queries at a time.
 
-Scores s = q . k / sqrt(d) are only ever there for one frame and one block of
-its queries, which fit a CPU's cache. Backward they are computed once more:
+Scores s = q . k / sqrt(d) exist for one frame and one block of its queries at a
+time, which fit a CPU's cache. The backward pass computes them once more:
 
   L = log sum exp s,   p = exp(s - L),   o = sum_k p v                    (1)
   D = do . o,   ds = p (v . do - D),                                      (2)
   dv = sum_q p do,   dk = sum_q ds q,   dq = sum_k ds k                   (3)
 
-(FlashAttention-2, arXiv 2307.08691, Alg. 2), dk and dq times 1 / sqrt(d). Kept
-from forward to backward are o and L, nothing of size q x k.
+(FlashAttention-2, arXiv 2307.08691, Alg. 2), dk and dq times 1 / sqrt(d). From
+forward to backward, o and L are kept, and nothing of size q x k.
 
-Queries are `f n q d` and keys `g n d k`, n being clips times heads: so the
-large operand of every product, with q and k, is read as it lies in memory (2x
-faster on CPU where its gradient is summed over q).
+Queries are `f n q d` and keys `g n d k`, n being clips times heads. So every
+product reads its large operand, of axes q and k, as it lies in memory (2x
+faster on CPU where the gradient is summed over q).
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def attention(
     query: Queries, `f n q d`.
     key: Keys, `g n d k`.
     value: Values, `g n d k`.
-    sees: The key frames that each query frame sees, as many each.
+    sees: The key frames that each query frame sees, equally many each.
     block: Query positions at a time.
 
   Returns:
@@ -121,7 +121,7 @@ def _part(joined: jax.Array, frames: int) -> jax.Array:
 
 
 def _zeros(x: jax.Array) -> jax.Array:
-  """Where to sum up a gradient."""
+  """Zeros in float32, to sum up a gradient."""
   return jnp.zeros(x.shape, jnp.float32)
 
 

@@ -5,9 +5,9 @@ With the towers' features f of a text and g of an image (Sec. 2.4, Fig. 3),
   text  = W_t f / |W_t f|,   image = W_i g / |W_i g|                    (1)
   logits = exp(s) image . text                                          (2)
 
-f is read where the text ends, g at the class token. The text tower alone is
-what Stable Diffusion reads: its hidden states, before W_t. Submodules carry the
-names of transformers' `CLIPModel`.
+f is read where the text ends, g at the class token. Stable Diffusion uses the
+text tower alone: its hidden states, before W_t. Submodules carry the names of
+transformers' `CLIPModel`.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ from tav_jax.types import Array
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CLIPTextConfig(TransformerConfig):
-  """What a transformers `CLIPTextConfig` says.
+  """The settings of a transformers `CLIPTextConfig`.
 
   Attributes:
-    vocab_size: Number of tokens.
-    positions: Tokens it reads at most (`max_position_embeddings`).
+    vocab_size: Number of different tokens.
+    positions: Tokens of a text at most (`max_position_embeddings`).
   """
 
   vocab_size: int = 49408
@@ -37,7 +37,7 @@ class CLIPTextConfig(TransformerConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CLIPVisionConfig(TransformerConfig):
-  """What a transformers `CLIPVisionConfig` says.
+  """The settings of a transformers `CLIPVisionConfig`.
 
   Attributes:
     image_size: Height and width of the images, in pixels.
@@ -52,14 +52,14 @@ class CLIPVisionConfig(TransformerConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CLIPConfig:
-  """What a transformers `CLIPConfig` says; by default ViT-B/32.
+  """The settings of a transformers `CLIPConfig`; by default ViT-B/32.
 
   Attributes:
-    text: The text tower.
-    vision: The image tower.
+    text: Config of the text tower.
+    vision: Config of the image tower.
     embed_width: Width of the shared space (`projection_dim`).
-    eos_token: The text ends at the first token with this id. 2 is what old
-      configs say without meaning it: the text then ends at its largest id.
+    eos_token: The text ends at the first token with this id. Old configs have a
+      wrong 2 here; with 2, the text ends at its largest id.
   """
 
   text: CLIPTextConfig = CLIPTextConfig(width=512, mlp_width=2048, heads=8)
@@ -82,7 +82,7 @@ class TextEmbeddings(nn.Module):
 
 
 class VisionEmbeddings(nn.Module):
-  """A class token and one of each patch, plus learned position embeddings."""
+  """A class token and a token a patch, plus learned position embeddings."""
 
   config: CLIPVisionConfig
 
@@ -113,8 +113,8 @@ def _embed(config: TransformerConfig, count: int, name: str) -> nn.Embed:
 class CLIPTextModel(nn.Module):
   """Tokens to the last hidden states, after the final LayerNorm.
 
-  SD 2 reads the last layer but one of its encoder; its published config already
-  leaves the last layer out (23 of 24), so the same rule serves both.
+  SD 2 reads its encoder's last layer but one; its published config already has
+  no last layer (23 of 24), so the same code serves SD 1 and 2.
   """
 
   config: CLIPTextConfig

@@ -1,4 +1,4 @@
-"""The transformer that both of CLIP's towers are made of (arXiv 2103.00020).
+"""The transformer of which both CLIP towers consist (arXiv 2103.00020).
 
 Submodules carry the names of transformers' `CLIPModel`.
 """
@@ -21,7 +21,7 @@ _ACTIVATIONS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-  """What is said of either tower.
+  """The settings that both towers have.
 
   Attributes:
     width: Width of the hidden states.
@@ -42,7 +42,7 @@ class TransformerConfig:
   dtype: Any = jnp.float32
 
   def norm(self, name: str) -> nn.LayerNorm:
-    """A LayerNorm as they all are."""
+    """A LayerNorm with the epsilon and type of this config."""
     return nn.LayerNorm(epsilon=self.norm_eps, dtype=self.dtype, name=name)
 
 
@@ -97,7 +97,7 @@ class Layer(nn.Module):
 
 
 class Encoder(nn.Module):
-  """The layers."""
+  """The transformer's layers, one after another."""
 
   config: TransformerConfig
   causal: bool

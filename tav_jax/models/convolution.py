@@ -1,10 +1,10 @@
 """Two-dimensional convolution with a backward pass that is fast in loops.
 
 JAX's own gradient names the kernel's axes in another order. XLA:CPU has a fast
-convolution for the usual order alone, and brings others into it outside of
-loops only: a tuning step in a `lax.scan` took twice as long as one outside.
-Here the gradient turns and transposes the kernel in so many words, which a loop
-over steps then does once for a frozen kernel. XLA:TPU makes the same program of
+convolution for the usual order alone, and brings other orders into it outside
+of loops only: a tuning step in a `lax.scan` took twice as long as one outside.
+Here the gradient flips and transposes the kernel explicitly, so that XLA hoists
+this out of the loop for a frozen kernel. XLA:TPU makes the same program of
 both.
 """
 
@@ -37,7 +37,7 @@ def _backward(stride, saved, dy):
   x, kernel = saved
   size = kernel.shape[0]
   pad = size // 2
-  # Of dy, with zeros between, as much as gives the shape of x.
+  # Padding of dy, dilated by the stride, such that the result is shaped as x.
   padding = [
       (size - 1 - pad, whole - (part - 1) * stride - 1 + pad)
       for whole, part in zip(x.shape[1:3], dy.shape[1:3], strict=True)]

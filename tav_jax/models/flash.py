@@ -13,9 +13,9 @@ saved L = m + log2 l, and
 
 (2307.08691, Alg. 2), dk and dq times 1 / sqrt(d).
 
-What sees what is a list of pairs (query frame, key frame) along which the grid
-walks: blocks of keys are fetched from where they lie, so that sparse-causal
-attention copies no frame, and no pair is visited that is not in the list.
+A list of pairs (query frame, key frame) says which frame sees which. The grid
+walks along it and fetches blocks of keys from where they lie, so that sparse-
+causal attention copies no frame, and visits no other pair.
 Arrays are `m f d s`: positions lie on the chip's 128 lanes, where head widths
 of 40, 80 and 160 need no padding, and a query's statistics are a row.
 """
@@ -50,10 +50,10 @@ def attention(
     query: Queries, `m f d q`; m is clips times heads.
     key: Keys, `m g d k`.
     value: Values, `m g d k`.
-    pairs: (query frame, key frame); every query frame is in one at least. A
-      pair that is there twice counts twice.
-    block_q: Query positions of a block at most, a multiple of 128.
-    block_k: Key positions of a block at most, a multiple of 128.
+    pairs: Pairs (query frame, key frame), at least one for every query frame. A
+      pair that is listed twice counts twice.
+    block_q: Most query positions of a block, a multiple of 128.
+    block_k: Most key positions of a block, a multiple of 128.
     interpret: Run without a TPU, slowly, for tests.
 
   Returns:
@@ -71,7 +71,7 @@ def attention(
 
 
 def _block(positions: int, most: int) -> int:
-  """The whole, or a multiple of 128 up to `most` that pads little."""
+  """A block's size: all positions, or a multiple of 128 that pads little."""
   if positions <= most:
     return positions
   # Every block costs something, about as much as half a column of lanes.
@@ -116,7 +116,7 @@ def _backward(pairs, keys, block_q, block_k, interpret, saved, grad):
   dq, = by_query(
       out=[(query.shape, query.dtype, block_q)], inputs=inputs,
       scratch=[(width, block_q)], interpret=interpret, products=3)
-  # A key frame that nobody sees gets its zeros from a pair with no query.
+  # A key frame that no frame sees gets zeros, from a pair without a query (-1).
   unseen = set(range(key.shape[1])) - {g for _, g in pairs}
   turned = sorted([(g, f) for f, g in pairs] + [(g, -1) for g in unseen])
   by_key = _call(
@@ -133,9 +133,10 @@ _attention.defvjp(_forward, _backward)
 
 
 def _walk(pairs: Sequence[tuple[int, int]]) -> np.ndarray:
-  """The grid's way along sorted pairs: outer frame, inner frame, first, last.
+  """The grid's walk along sorted pairs: rows outer, inner, first, last.
 
-  Blocks of the output belong to outer frames, whose pairs follow each other.
+  Blocks of the output belong to outer frames, whose pairs follow each other;
+  `first` and `last` mark the ends of an outer frame's pairs.
   """
   outer, inner = np.transpose(pairs)
   change = np.diff(outer) != 0
@@ -148,12 +149,12 @@ def _call(kernel, walk: np.ndarray, blocks: int, steps: int, outer: int):
   """A call of a kernel on the grid (m, blocks of the outer frames, walk).
 
   Args:
-    kernel: Gets the walk, the blocks of inputs and outputs, and scratch.
-    walk: As of `_walk`.
-    blocks: Of each outer frame.
-    steps: Blocks of each inner frame: the walk's pair is the last grid index
-      divided by it.
-    outer: Which side the outer frames are: 0 queries, 1 keys.
+    kernel: Takes the walk, the blocks of inputs and outputs, and scratch.
+    walk: What `_walk` returns.
+    blocks: Number of blocks of each outer frame.
+    steps: Number of blocks of each inner frame; the last grid index divided by
+      it is the pair's place in the walk.
+    outer: Which frames are the outer ones: 0 the queries', 1 the keys'.
   """
 
   def index(side):
@@ -193,7 +194,7 @@ def _call(kernel, walk: np.ndarray, blocks: int, steps: int, outer: int):
 
 
 def _div(i, steps: int):
-  """Floor division of what is not negative."""
+  """Floor division of a number that is not negative."""
   return jax.lax.div(i, jnp.int32(steps))
 
 
@@ -202,7 +203,7 @@ def _rem(i, steps: int):
 
 
 def _dot(a, b, a_axis: int, b_axis: int):
-  """A product in float32 that contracts these axes."""
+  """A product, accumulated in float32, that contracts these axes."""
   return jax.lax.dot_general(
       a, b, (((a_axis,), (b_axis,)), ((), ())),
       preferred_element_type=jnp.float32)
@@ -273,8 +274,8 @@ def _dq_kernel(
 
   @pl.when(last)
   def _():
-    # The query came scaled by log2(e) / sqrt(d), which `attention` undoes for
-    # its own argument; what is left of the scores' unit is ln 2.
+    # `attention` scaled the query by log2(e) / sqrt(d), and its gradient has
+    # that factor, too; here scores in units of log 2 leave a factor ln 2.
     dq[0, 0] = (total[:] / _LOG2_E).astype(dq.dtype)
 
 

@@ -1,4 +1,4 @@
-"""The layers that U-Net and autoencoder share.
+"""The layers that the U-Net and the autoencoder share.
 
 Every 3x3 convolution is the paper's 1x3x3 (Sec. 3.2): it sees one frame at a
 time, so its kernel keeps the two-dimensional shape of the image model. All
@@ -26,12 +26,13 @@ from tav_jax.types import Array, Timesteps
 
 @dataclasses.dataclass(frozen=True)
 class Compute:
-  """How a network computes. Changes speed and memory, not the function.
+  """How a network computes: speed, memory and rounding, not the function.
 
   Attributes:
-    dtype: Type of activations and products; softmax and statistics stay fp32.
+    dtype: Type of activations and products; softmax and statistics are float32.
     remat: Recompute every block's activations in the backward pass.
-    attention: Kernel of spatial and cross-attention, of `attention.KERNELS`.
+    attention: Kernel of spatial and cross-attention: a key of
+      `attention.KERNELS`.
     attention_block: Query positions of a frame that "blockwise" attention
       handles at a time; 0 handles all. Memory for the scores grows with it.
   """
@@ -47,7 +48,8 @@ class Compute:
 
 
 class Conv(nn.Module):
-  """1x3x3 (or 1x1x1) convolution that pads as torch does, evenly."""
+  """1x3x3 (or 1x1x1) convolution that pads both sides equally, as torch does.
+  """
 
   features: int
   size: int = 3
@@ -70,7 +72,7 @@ class Conv(nn.Module):
 
 
 class TemporalConv(nn.Module):
-  """Convolution of three frames at every position; the identity at its start.
+  """Convolution over three frames at every position; starts as the identity.
 
   Frames before the first and after the last are zeros.
   """
@@ -133,7 +135,7 @@ class TimestepEmbedding(nn.Module):
 
 
 class ResnetBlock(nn.Module):
-  """Two convolutions with a residual, shifted by the timestep if given."""
+  """Two convolutions with a residual; a timestep, if given, shifts features."""
 
   features: int
   groups: int

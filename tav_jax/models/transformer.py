@@ -1,9 +1,10 @@
 """The transformer of the inflated U-Net (Tune-A-Video, Sec. 3.2, Fig. 4).
 
-A block is, in this order: sparse-causal attention, cross-attention to the
-text, feed-forward, temporal attention; each on a LayerNorm and with a residual.
-An unconditional network has no cross-attention, an image network no temporal
-attention, nor their parameters; of one frame, the first kind is self-attention.
+A block has, in this order, sparse-causal attention, cross-attention to the
+text, a feed-forward layer and temporal attention, each after a LayerNorm and
+with a residual. An unconditional network has no cross-attention and an image
+network no temporal attention, nor parameters of them. On a single frame,
+sparse-causal attention is self-attention.
 
 In Video Diffusion Models (arXiv 2204.03458, Sec. 3) temporal attention follows
 spatial attention at once and knows how far apart two frames are: head n adds
@@ -38,7 +39,13 @@ def _merge_heads(x: Float[Array, "b n f s d"]) -> Hidden:
 
 
 class SpatialAttention(nn.Module):
-  """Each frame attends to those it sees, a key of `attention.VISIBLE`."""
+  """Each frame attends to the frames it sees.
+
+  Attributes:
+    heads: Attention heads.
+    visible: Which frames it sees, a key of `attention.VISIBLE`.
+    compute: How to compute.
+  """
 
   heads: int
   visible: str
@@ -78,7 +85,7 @@ class TemporalAttention(nn.Module):
   Attributes:
     heads: Attention heads.
     relative: Whether scores depend on how far apart frames are, Eq. (1).
-    causal: Whether frames see no later ones.
+    causal: Whether frames do not see later frames.
     compute: How to compute.
   """
 

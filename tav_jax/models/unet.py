@@ -2,9 +2,9 @@
 
 Stable Diffusion's U-Net (`UNet2DConditionModel`) on a clip `b f h w c`: its
 convolutions see one frame, its self-attention becomes sparse-causal, and every
-transformer block ends in temporal attention. Without the latter it is the image
-model, of clips of one frame. Other ways to make an image model one of videos
-are fields of its config. Submodules carry diffusers' names.
+transformer block ends in temporal attention. Without temporal attention, on
+clips of one frame, it is the image model. Other ways to turn an image model
+into one of videos are fields of the config. Submodules carry diffusers' names.
 """
 
 import dataclasses
@@ -32,13 +32,14 @@ Features = Float[Array, "b f _ _ _"]
 
 @dataclasses.dataclass(frozen=True)
 class UNetConfig:
-  """What a diffusers `UNet2DConditionModel` config of SD 1.x or 2.x says.
+  """The settings of a `UNet2DConditionModel` of SD 1.x or 2.x, and our own.
 
   Attributes:
     in_channels: Channels of the latents.
     out_channels: Channels of the prediction.
     channels: Width of each level, fine to coarse.
-    layers: ResNet blocks of each level on the way down; one more on the way up.
+    layers: ResNet blocks of each level on the way down; the way up has one
+      more in each.
     heads: Attention heads of each level.
     down_attention: Which levels attend on the way down, fine to coarse.
     up_attention: Which levels attend on the way up, coarse to fine.
@@ -48,8 +49,8 @@ class UNetConfig:
       first and the previous, "own", "first", or "all".
     temporal: Temporal attention of every transformer block: "full" at its end,
       with neither mask nor positions; "relative" after the self-attention, with
-      relative positions (Video Diffusion Models); "relative_causal", the same,
-      seeing no later frames; "none", as in the image model, and no parameters.
+      relative positions (Video Diffusion Models); "relative_causal", which also
+      masks later frames; "none", the image model, without its parameters.
     convolution: "1x3x3", or "pseudo_3d" with a convolution over frames after
       each (Make-A-Video).
     groups: Groups of every GroupNorm.
@@ -58,7 +59,7 @@ class UNetConfig:
     flip_sin_to_cos: Cosine before sine in the timestep's features.
     freq_shift: Shift of their frequencies.
     sample_size: Latent size it was trained at; kept for export.
-    compute: Type, rematerialisation and attention block.
+    compute: Type, rematerialisation and attention kernel.
   """
 
   in_channels: int = 4
@@ -97,7 +98,7 @@ VARIANTS = {
     "temporal": ("full", "relative", "relative_causal", "none"),
     "convolution": ("1x3x3", "pseudo_3d"),
 }
-"""The fields that make an image model one of videos, and their values."""
+"""The fields that turn an image model into one of videos; allowed values."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,7 @@ class _Level:
 
 
 class DownBlock(nn.Module):
-  """One level on the way down; also returns what the way up will need."""
+  """One level on the way down; also returns skips for the way up."""
 
   config: UNetConfig
   level: int
@@ -181,7 +182,7 @@ class UpBlock(nn.Module):
 
 
 class UNet3D(nn.Module):
-  """Predicts the noise (or v) in a clip's latents, given the text if any."""
+  """Predicts the noise (or v) in a clip's latents, given a text or none."""
 
   config: UNetConfig
 
@@ -204,8 +205,8 @@ class UNet3D(nn.Module):
       The prediction in float32, `b f h w c`.
 
     Raises:
-      ValueError: If there is a text and the network is unconditional, or the
-        other way round.
+      ValueError: If an unconditional network is given a text, or another
+        network none.
     """
     config = self.config
     if (text_embeds is None) != (config.text_width is None):

@@ -18,7 +18,7 @@ from tav_jax.types import Array
 
 @dataclasses.dataclass(frozen=True)
 class VAEConfig:
-  """What a diffusers `AutoencoderKL` config says.
+  """The settings of a diffusers `AutoencoderKL`, and our own.
 
   Attributes:
     in_channels: Channels of the images.
@@ -27,7 +27,7 @@ class VAEConfig:
     channels: Width of each level, fine to coarse.
     layers: ResNet blocks of each level; one more in the decoder.
     groups: Groups of every GroupNorm.
-    scaling_factor: What latents are multiplied by for the diffusion model.
+    scaling_factor: Factor by which the diffusion model's latents are scaled.
     sample_size: Image size it was trained at; kept for export.
     dtype: Type of activations.
     attention_block: Query positions the middle attention handles at a time.
@@ -46,7 +46,7 @@ class VAEConfig:
 
   @property
   def factor(self) -> int:
-    """Pixels a latent stands for, along height and along width."""
+    """Pixels that a latent covers along height, and along width."""
     return 2 ** (len(self.channels) - 1)
 
 
@@ -86,7 +86,7 @@ def _resnet(config: VAEConfig, level: int, name: str) -> ResnetBlock:
 
 
 class Downsample(nn.Module):
-  """Halves even sizes, padding below and right only (unlike the U-Net's)."""
+  """Halves even sizes; unlike the U-Net's, it pads only below and right."""
 
   dtype: Any
 
@@ -129,7 +129,7 @@ class UpBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-  """Image to the two moments of its posterior, side by side."""
+  """Images to the two moments of their posterior, side by side in channels."""
 
   config: VAEConfig
 
@@ -144,7 +144,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """Latents to image."""
+  """Latents to images."""
 
   config: VAEConfig
 
@@ -166,7 +166,7 @@ def _head(config: VAEConfig, features: int, x):
 
 
 class AutoencoderKL(nn.Module):
-  """Encoder and decoder; latents here are not yet scaled."""
+  """Encoder and decoder; latents are unscaled here."""
 
   config: VAEConfig
 
@@ -189,7 +189,7 @@ class AutoencoderKL(nn.Module):
     return mean, jnp.clip(logvar, -30.0, 20.0)
 
   def decode(self, latents: Float[Array, "b H W z"]) -> Float[Array, "b h w c"]:
-    """Images, about [-1, 1], of unscaled latents, in float32."""
+    """Images, roughly in [-1, 1], of unscaled latents, in float32."""
     return self.decoder(self.post_quant_conv(latents)).astype(jnp.float32)
 
   def __call__(self, images: Float[Array, "b h w c"]):

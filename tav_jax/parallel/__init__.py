@@ -1,1 +1,1 @@
-"""The mesh, where arrays lie on it, and which process does what."""
+"""The mesh of devices, where arrays lie on it, and which process writes."""

@@ -1,14 +1,13 @@
 """Where activations lie on the mesh that `jax.set_mesh` has set, if any.
 
-Frames lie along the axes `frame` and `model`: parameters that are split along
-`model` are gathered where they are used, each device for its own frames. Along
-`video` lie whole videos, which know nothing of each other: what is written for
-one is mapped over them.
+Frames lie along the axes `frame` and `model`: a device gathers a parameter that
+is split along `model` when it uses it for its own frames. Whole videos lie
+along `video` and do not depend on each other: a function written for one video
+is mapped over them.
 
-XLA cannot split an array whose frames come second in an axis that was merged
-of two (clips and frames, videos and frames): it gathers all of it and every
-device does everything. So axes are merged by each device for its own frames,
-inside of `by_frame`.
+XLA cannot split an axis that was merged of two (clips and frames, videos and
+frames) if frames come second: it gathers the array, and every device computes
+all of it. So each device merges axes for its own frames alone, in `by_frame`.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,9 +22,9 @@ from tav_jax.types import Array
 
 
 def mesh() -> AbstractMesh | None:
-  """The mesh of the moment, if it has more than one device.
+  """The mesh that is set, if it has more than one device.
 
-  None too inside of what each device does for itself (`jax.shard_map`).
+  None also inside `jax.shard_map`, where each device works for itself.
   """
   found = jax.sharding.get_abstract_mesh()
   alone = found.empty or found.size == 1 or (
@@ -34,7 +33,7 @@ def mesh() -> AbstractMesh | None:
 
 
 def shards(axes: str | Sequence[str]) -> int:
-  """Into how many parts these axes of the mesh split an array."""
+  """The number of parts into which these mesh axes split an array."""
   found = mesh()
   if found is None:
     return 1
@@ -43,7 +42,7 @@ def shards(axes: str | Sequence[str]) -> int:
 
 
 def spec(shape: Sequence[int], *, frames: int) -> PartitionSpec:
-  """The array's axis `frames` along `FRAMES`, if it divides evenly."""
+  """A spec that puts axis `frames` along `FRAMES`, if it divides evenly."""
   return along_frames(shape, frames, shards(FRAMES))
 
 
@@ -55,12 +54,12 @@ def constrain(x: Array, *, frames: int) -> Array:
 
 
 def by_frame(f: Callable, *, frames: int) -> Callable:
-  """`f(x, *shared)`, done by every device for its own frames of `x`.
+  """`f(x, *shared)`, which every device computes for its own frames of `x`.
 
   Args:
-    f: A function that treats every frame alone and leaves the frames in their
-      axis.
-    frames: The axis of the frames in `x`, from the front.
+    f: A function that treats every frame by itself and leaves the frames'
+      axis where it is.
+    frames: The number of that axis in `x`, from the front.
   """
 
   @functools.wraps(f)
@@ -76,11 +75,12 @@ def by_frame(f: Callable, *, frames: int) -> Callable:
 
 
 def on_all_devices(f: Callable, mesh: Mesh) -> Callable:
-  """`f(shared, x)`, done by every device of a mesh for its own part of `x`.
+  """`f(shared, x)`, which every device computes for its own part of `x`.
 
   Args:
-    f: A function of a tree that all share and an array, which treats all places
-      on the array's first axis alone and gives arrays with the same first axis.
+    f: A function of a tree that all devices share and of an array. It treats
+      each entry of the array's first axis by itself, and returns arrays with
+      the same first axis.
     mesh: The mesh; the array lies as `placement.frames_spec` says.
   """
   shared, own = PartitionSpec(), PartitionSpec(AXES)
@@ -89,12 +89,12 @@ def on_all_devices(f: Callable, mesh: Mesh) -> Callable:
 
 
 def over_videos(f: Callable, in_axes: Sequence[int | None]) -> Callable:
-  """What `f` does for one video, for many along the first axis.
+  """`f`, which is written for one video, for many along the first axis.
 
   Args:
     f: A function of arrays.
-    in_axes: As of `jax.vmap`: 0 for what each video has its own of, None for
-      what they share.
+    in_axes: As for `jax.vmap`: 0 for an argument of which each video has its
+      own, None for one that they share.
   """
 
   @functools.wraps(f)

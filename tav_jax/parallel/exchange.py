@@ -1,10 +1,10 @@
 """How a device fetches the frames that its own frames see.
 
-Which frames see which is a table of the whole clip. Of d devices, each has as
-many frames that follow each other. What the devices need is derived from the
-table: a slot is one frame that every device needs, another on each (the first
-of the clip, the last of the neighbour before), and the table in slots is the
-same on all devices, as one program for all of them wants it.
+A table says which frames of the clip each frame sees. Each device has equally
+many frames, one after the other. The slots are derived from the table: a slot
+holds one frame that a device needs, on each device its own (such as the first
+frame of the clip, or the last one of the device before). The table in terms of
+slots is the same for all devices, since they run one program.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ import numpy as np
 from tav_jax.parallel.mesh import FRAMES
 
 _AXIS = 2
-"""Of the frames in `b n f s d`."""
+"""The axis of the frames in `b n f s d`."""
 
 
 class Divided(NamedTuple):
-  """A table of what frames see, divided among devices.
+  """A table of which frames see which, divided among devices.
 
   Attributes:
     slots: The frame of the clip that each device needs in each slot, `d s`.
-    sees: The slots that each of a device's own frames sees, as many each.
+    sees: The slots that each frame of a device sees, equally many each.
   """
 
   slots: np.ndarray
@@ -34,11 +34,11 @@ class Divided(NamedTuple):
 
 
 def divide(sees: Sequence[Sequence[int]], devices: int) -> Divided:
-  """The slots of a table, and the table in slots.
+  """The slots of a table, and the table in terms of slots.
 
   Args:
-    sees: The frames that each frame of the clip sees, as many each.
-    devices: Among how many the frames are divided, evenly.
+    sees: The frames that each frame of the clip sees, equally many each.
+    devices: Number of devices among which the frames are divided evenly.
   """
   table = np.reshape(np.asarray(sees), (devices, -1))
   slots, places = np.unique(table, axis=1, return_inverse=True)
@@ -51,8 +51,8 @@ def fetch(x: jax.Array, slots: np.ndarray, split: bool) -> jax.Array:
 
   Args:
     x: The device's own frames `b n f s d`, or those of the whole clip.
-    slots: As of `divide`.
-    split: Whether they are its own.
+    slots: What `divide` returns.
+    split: Whether `x` has the device's own frames alone.
   """
   devices, count = slots.shape
   own = x.shape[_AXIS]
@@ -62,7 +62,7 @@ def fetch(x: jax.Array, slots: np.ndarray, split: bool) -> jax.Array:
   shared = [s for s in range(count) if np.ptp(slots[:, s]) == 0]
   rounds = {
       s: _rounds(slots[:, s] // own) for s in range(count) if s not in shared}
-  # A sum over all devices brings a frame twice.
+  # A sum over all devices sends as much as two messages a frame.
   messages = 2 * len(shared) + sum(map(len, rounds.values()))
   if messages >= (devices - 1) * own:
     whole = jax.lax.all_gather(x, FRAMES, axis=_AXIS, tiled=True)
@@ -75,7 +75,7 @@ def fetch(x: jax.Array, slots: np.ndarray, split: bool) -> jax.Array:
 
 
 def take(x: jax.Array, frames: Sequence[int]) -> jax.Array:
-  """Some frames, from slices of as many as follow each other."""
+  """Some frames, taken as slices of frames that follow each other."""
   if list(frames) == list(range(x.shape[_AXIS])):
     return x
   cuts = [i for i in range(1, len(frames)) if frames[i] != frames[i - 1] + 1]
@@ -85,7 +85,7 @@ def take(x: jax.Array, frames: Sequence[int]) -> jax.Array:
 
 
 def _join(x: jax.Array, found: Sequence[jax.Array | int]) -> jax.Array:
-  """Frames side by side; a number is a frame of `x`."""
+  """Joins frames; a number stands for that frame of `x`."""
   pieces: list[jax.Array] = []
   for _, group in itertools.groupby(found, lambda f: isinstance(f, int)):
     some = list(group)
@@ -96,7 +96,7 @@ def _join(x: jax.Array, found: Sequence[jax.Array | int]) -> jax.Array:
 
 
 def _rounds(sources: np.ndarray) -> list[dict[int, int]]:
-  """Messages `{from: to}` that bring all devices theirs, each one a round."""
+  """Rounds of messages `{from: to}`, in each of which a device sends one."""
   rounds: list[dict[int, int]] = []
   for to, source in enumerate(sources.tolist()):
     if source == to:
@@ -125,7 +125,7 @@ def _permute(
 
 
 def _broadcast(x: jax.Array, frames: Sequence[int]) -> jax.Array:
-  """Some frames of the clip, from whoever has them."""
+  """Some frames of the clip, from the devices that have them, on all."""
   own = x.shape[_AXIS]
   device = jax.lax.axis_index(FRAMES)
   mine = [
@@ -147,7 +147,7 @@ def _pick(x: jax.Array, places: dict[int, int]) -> jax.Array | int:
 
 
 def _mine(table: np.ndarray) -> jax.Array:
-  """The device's entry; the last one, if the table is shorter."""
+  """The entry of this device in a table; the last, if the table is shorter."""
   device = jax.lax.axis_index(FRAMES)
   return jnp.asarray(table)[jnp.minimum(device, len(table) - 1)]
 

@@ -1,8 +1,8 @@
-"""The mesh of all devices, and the axes that it has.
+"""The mesh of all devices, and its axes.
 
-`video`: whole videos that are tuned together, or parts of a training batch.
-`frame`: frames of a video. `model`: parts of the parameters, and frames too; a
-device gathers a parameter when it uses it.
+`video`: whole videos that are tuned together, or slices of a training batch.
+`frame`: frames of a video. `model`: parameters, and frames too; a device
+gathers a parameter when it uses it.
 """
 
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ def make_mesh(
   """Devices in a grid.
 
   Args:
-    devices: Which; by default all of all processes.
+    devices: The devices; by default all devices of all processes.
     video: Size of the axis along which videos lie. One of the three sizes may
-      be -1: what the other two leave over.
+      be -1, for all devices that the other two leave.
     frame: Size of the axis along which the frames of a video lie.
     model: Size of the axis along which parameters lie.
 
@@ -44,22 +44,22 @@ def make_mesh(
   if min(sizes.values()) < 1 or math.prod(sizes.values()) != count:
     raise InputError(
         f"video={video}, frame={frame}, model={model}: expected "
-        f"sizes whose product is {count}, the number of devices; -1 is what is "
-        "left")
+        f"sizes whose product is {count}, the number of devices; one may be -1 "
+        "for all that are left")
   return jax.make_mesh(
       tuple(sizes.values()), AXES, axis_types=(AxisType.Auto,) * 3,
       devices=devices)
 
 
 def frame_shards(mesh: Mesh) -> int:
-  """Among how many devices the frames of a video are divided."""
+  """The number of devices among which the frames of a video are divided."""
   return math.prod(mesh.shape[axis] for axis in FRAMES)
 
 
 def along_frames(
     shape: Sequence[int], frames: int, shards: int
 ) -> PartitionSpec:
-  """The array's axis `frames` along `FRAMES`, if it divides into the shards."""
+  """A spec that puts axis `frames` along `FRAMES`, if `shards` divide it."""
   places: list[tuple[str, ...] | None] = [None] * len(shape)
   if shape[frames] % shards == 0:
     places[frames] = FRAMES

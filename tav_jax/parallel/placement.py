@@ -1,6 +1,6 @@
 """Where arrays lie on the mesh: parameters, training states, videos, batches.
 
-Where activations lie inside of a program is said in activations.py.
+activations.py says where activations lie inside a program.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from tav_jax.parallel.mesh import (
 
 
 def everywhere(mesh: Mesh) -> NamedSharding:
-  """A copy on every device."""
+  """A sharding that puts a copy on every device."""
   return NamedSharding(mesh, PartitionSpec())
 
 
@@ -35,7 +35,8 @@ def replicate(mesh: Mesh, tree: Any) -> Any:
       lambda x: jax.device_put(np.asarray(x), everywhere(mesh)), tree)
 
 
-# Path pattern and the axes to try to split along `model`; first match wins.
+# Path pattern, and the axes that may be split along `model`, tried in this
+# order. The first pattern that matches counts.
 RULES = (
     (r"(^|/)(kernel|embedding)$", (-1, -2)),
     (r".*", ()),  # Biases, norms: small.
@@ -65,15 +66,15 @@ def video_spec(mesh: Mesh, shape: Sequence[int]) -> NamedSharding:
 
 
 def frames_spec(mesh: Mesh) -> NamedSharding:
-  """Where frames lie, along their first axis, that need nothing of each other.
+  """Where independent frames lie, along their first axis.
 
-  One after the other on all devices, whichever videos they are of.
+  They are spread over all devices, whichever videos they are of.
   """
   return NamedSharding(mesh, PartitionSpec(AXES))
 
 
 def put_frames(mesh: Mesh, frames: np.ndarray) -> jax.Array:
-  """Host frames `n ...` as `frames_spec` says; all processes have them alike.
+  """Puts host frames `n ...`, the same in all processes, as `frames_spec` says.
   """
   return jax.make_array_from_callback(
       frames.shape, frames_spec(mesh), lambda index: frames[index])
@@ -85,10 +86,11 @@ def of_videos(sharding: NamedSharding) -> NamedSharding:
 
 
 def stack(trees: Sequence[Any], shardings: Any) -> Any:
-  """Global arrays of the videos' host arrays, each device getting its own.
+  """Global arrays of the videos' host arrays; a device gets its videos alone.
 
   Args:
-    trees: One of each video; their number is a multiple of the mesh's `video`.
+    trees: A tree for each video; their number is a multiple of the mesh's
+      `video`.
     shardings: A tree of where one video's arrays would lie.
   """
 
@@ -104,7 +106,7 @@ def stack(trees: Sequence[Any], shardings: Any) -> Any:
 
 
 def pick(stacked: Any, i: int, shardings: Any) -> Any:
-  """One video's tree of what `stack` has made of several."""
+  """The tree of video `i` from those that `stack` has joined."""
   return jax.jit(_at, out_shardings=shardings)(stacked, i)
 
 
@@ -113,10 +115,10 @@ def _at(stacked, i):
 
 
 def move(tree: dict, shardings: dict, dtype: Any) -> dict:
-  """Global arrays of nested dicts of host arrays, which are emptied.
+  """Global arrays of nested dicts of host arrays; empties these dicts.
 
-  One array after the other, so that host and devices together never hold two
-  copies of more than one.
+  Arrays are moved one after the other, so that host and devices together never
+  hold two copies of more than one.
   """
   flat = traverse_util.flatten_dict(tree)
   tree.clear()
@@ -142,7 +144,7 @@ def split_batch(mesh: Mesh, batch: Any) -> Any:
 
 
 def check_batch_size(mesh: Mesh, size: int) -> None:
-  """Raises an InputError unless all devices get as many examples."""
+  """Raises an InputError unless all devices get equally many examples."""
   if size < 1 or size % mesh.size:
     raise InputError(
         f"batch_size={size}: expected a multiple of {mesh.size}, the number of "
@@ -150,7 +152,7 @@ def check_batch_size(mesh: Mesh, size: int) -> None:
 
 
 def check_frames(mesh: Mesh, frames: int) -> None:
-  """Raises an InputError unless all devices get as many frames."""
+  """Raises an InputError unless all devices get equally many frames."""
   parts = frame_shards(mesh)
   if frames % parts:
     sizes = " and ".join(f"{mesh.shape[axis]} along {axis}" for axis in FRAMES)

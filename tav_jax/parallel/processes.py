@@ -1,5 +1,4 @@
-"""Several processes that run one program: who writes, and what all of them see.
-"""
+"""Several processes that run one program: which one writes, what all know."""
 
 import ctypes
 import os
@@ -13,10 +12,10 @@ from tav_jax.types import Array
 
 
 def join() -> None:
-  """Makes this process one of several, before JAX has looked for devices.
+  """Makes this process one of several; call it before JAX looks for devices.
 
-  JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say which one;
-  where they are not set, JAX asks the cluster (TPU pods, GKE, Slurm).
+  JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say which one it
+  is; where they are not set, JAX asks the cluster (TPU pods, GKE, Slurm).
   """
   jax.config.update("jax_cpu_collectives_implementation", "gloo")
   known: dict[str, Any] = {
@@ -32,17 +31,17 @@ def is_first() -> bool:
 
 
 def agree(value: bool) -> bool:
-  """The first process's value, in all processes."""
+  """The first process's value, returned in all processes."""
   return bool(multihost_utils.broadcast_one_to_all(np.asarray(value)))
 
 
 def wait() -> None:
-  """Returns when all processes have come here."""
+  """Returns when all processes have called it."""
   multihost_utils.sync_global_devices("tav_jax")
 
 
 def to_host(x: Array) -> np.ndarray:
-  """A whole array, wherever its parts are."""
+  """The whole array on the host, wherever its parts are."""
   if not isinstance(x, jax.Array) or (
       x.is_fully_addressable or x.is_fully_replicated):
     return np.asarray(x)

@@ -1,7 +1,7 @@
-"""Rendering tuned models: inversion, edits and a check of reconstruction.
+"""Rendering with tuned models: inversion, edits and a check of reconstruction.
 
-Several videos at a time, each with trainable parameters of its own, over one
-frozen tree; their arrays have a first axis `v`.
+Several videos are rendered at a time, each with trainable parameters of its own
+over one frozen tree; their arrays have a first axis `v`.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from tav_jax.sampling import ddim, guidance
 from tav_jax.types import Array, Params, Video
 
 Videos = Float[Array, "v b f h w c"]
-"""Latents of several videos, b clips of each."""
+"""Latents of several videos, b clips for each."""
 
 Progress = Callable[[int], None]
 """Is told the number of denoising steps that were just taken."""
@@ -31,7 +31,7 @@ def invert(
     model: VideoModel, trainable: Params, latents: Videos, num_steps: int,
     progress: Progress,
 ) -> Videos:
-  """The noise of clips: DDIM inversion with prompt "" and no guidance."""
+  """The noise of clips, by DDIM inversion with prompt "" and no guidance."""
   steps = ddim.inversion_steps(model.schedule, num_steps)
   return _run(
       model, trainable, latents, steps, _no_text(model, latents),
@@ -41,7 +41,8 @@ def invert(
 def noise(start: str, seeds: Sequence[int], shape: Sequence[int]) -> Videos:
   """Unit Gaussian noise of `shape`, `1 f h w c`, for every seed.
 
-  Each frame its own ("random"), or the same for all frames ("shared").
+  `start` is "random" for noise of each frame's own, or "shared" for one noise
+  for all frames.
   """
   one, frames, *frame = shape
   draw = (one, 1 if start == "shared" else frames, *frame)
@@ -54,7 +55,7 @@ def resample(
     model: VideoModel, trainable: Params, noise: Videos, num_steps: int,
     progress: Progress,
 ) -> Videos:
-  """From inverted noise back to the clips: prompt "", no guidance."""
+  """Clips from inverted noise, with prompt "" and no guidance."""
   steps = ddim.sampling_steps(model.schedule, num_steps)
   return _run(
       model, trainable, noise, steps, _no_text(model, noise),
@@ -79,12 +80,12 @@ def edit(
     model: The model.
     trainable: Tuned parameters of each video, along the first axis.
     noise: x_T of each video, `v 1 f h w c`, of `invert` or `noise`.
-    prompts: What to render of each video, as many of each.
-    negative_prompt: What guidance moves away from; "" is the usual.
+    prompts: Prompts of each video, equally many for each.
+    negative_prompt: What guidance moves away from; "" is usual.
     guidance_scale: Classifier-free guidance; 1 is none, and takes half as long.
     num_steps: DDIM steps.
     batch_size: Prompts of a video that are rendered at a time.
-    progress: Told of every denoising step, `num_steps` a batch.
+    progress: Is told of every denoising step, `num_steps` for each batch.
 
   Returns:
     Latents `n f h w c` of the n prompts of each video.
@@ -92,7 +93,7 @@ def edit(
   steps = ddim.sampling_steps(model.schedule, num_steps)
   count = len(prompts[0])
   size = min(batch_size, count)
-  # The last batch is filled up, so that one compiled program serves all.
+  # The last batch is filled up, so that one compiled program serves them all.
   padded = [[*few, *[few[-1]] * (-count % size)] for few in prompts]
   text = np.stack([model.embed(few) for few in padded])
   negative = None
@@ -109,7 +110,7 @@ def edit(
 
 
 def dispatches(num_prompts: int, batch_size: int) -> int:
-  """How many batches `edit` renders."""
+  """The number of batches that `edit` renders."""
   return -(-num_prompts // min(batch_size, num_prompts))
 
 
@@ -117,7 +118,7 @@ def pixels(model: VideoModel, latents: Video) -> np.ndarray:
   """Decoded latents as uint8 `b f h w c`.
 
   Raises:
-    InputError: If they are not finite, which would show as black.
+    InputError: If pixels are not finite; they would be shown black.
   """
   decoded = model.vae.decode(latents)
   if not np.isfinite(decoded).all():
@@ -138,7 +139,7 @@ def _run(
 ):
   """Follows all steps, a few at a time so that progress can be shown."""
   total = len(steps[0])
-  # A divisor, so that one compiled program serves all.
+  # It divides the total, so that one compiled program serves all chunks.
   chunk = max(n for n in range(1, _STEPS_PER_DISPATCH + 1) if total % n == 0)
   where = placement.of_videos(
       placement.video_spec(model.mesh, latents.shape[1:]))
@@ -158,21 +159,22 @@ def _run(
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def follow(
     unet, schedule, trainable, frozen, latents, steps, text, negative, scale):
-  """A run of denoising steps of some videos as one program on the device.
+  """Takes denoising steps for several videos in one program on the device.
 
   Args:
     unet: The network.
     schedule: The noise schedule.
     trainable: Trainable parameters of each video, along the first axis.
     frozen: Frozen parameters.
-    latents: Where to start from, `v b f h w c`.
-    steps: Timesteps as of `ddim.sampling_steps` or `ddim.inversion_steps`.
-    text: Prompts, `v b l e`.
-    negative: What guidance moves away from, `b l e`; None for no guidance.
-    scale: Of the guidance.
+    latents: Latents before the first step, `v b f h w c`.
+    steps: Some of what `ddim.sampling_steps` or `ddim.inversion_steps` returns.
+    text: Embeddings of the prompts, `v b l e`.
+    negative: Embeddings that guidance moves away from, `b l e`; None for no
+      guidance.
+    scale: Guidance scale.
 
   Returns:
-    The latents after the last step, which lie as they did at the start.
+    The latents after the last step, placed as those before the first.
   """
 
   def of_one(trainable, latents, text):

@@ -17,7 +17,7 @@ from tav_jax.sampling.schedule import Schedule
 from tav_jax.types import Array, Denoise, Params, TextEmbeds, Video
 
 _AT_A_TIME = 16
-# Folded into a seed's key like a picture's number, of which none is as large.
+# Stream of the sampler's own noise; no picture's number is as large.
 _ON_THE_WAY = 2**32 - 1
 
 
@@ -36,11 +36,11 @@ def sample(
 
   Args:
     unet: The network.
-    schedule: Its noise schedule.
-    params: Its parameters.
+    schedule: The noise schedule.
+    params: The network's parameters.
     noise: x_T, `b 1 h w c`.
     text: Embeddings of the prompts, `b l e`; None for an unconditional network.
-    negative: Embedding of what guidance moves away from, `1 l e`, or None.
+    negative: Embedding that guidance moves away from, `1 l e`, or None.
     scale: Guidance scale; 1 is no guidance, and takes half as long.
     num_steps: DDIM steps.
 
@@ -68,8 +68,8 @@ def sample_ancestral(
 ) -> Video:
   """Like `sample`, by DDPM's own sampler.
 
-  The noise on the way is of `seed`, which may be that of x_T, and picture i's
-  does not depend on how many there are.
+  The noise that the sampler adds is drawn from `seed`, which may be the seed of
+  x_T; that of picture i does not depend on the number of pictures.
   """
   key = jax.random.fold_in(jax.random.key(seed), _ON_THE_WAY)
   return _in_parts(
@@ -86,23 +86,23 @@ def pictures(decode: Callable[[Video], Video], latents: Video) -> UInt8[
 
 
 def noise(seed: int, shape: Sequence[int]) -> Float[Array, "b 1 h w c"]:
-  """x_T of pictures; that of picture i does not depend on how many there are.
+  """x_T of pictures; that of picture i does not depend on their number.
 
   Args:
-    seed: Of all of them.
-    shape: `b h w c`.
+    seed: Seed of all pictures.
+    shape: Shape of their latents, `b h w c`.
   """
   keys = _keys(jax.random.key(seed), jnp.arange(shape[0]))
   return jax.vmap(lambda key: jax.random.normal(key, (1, *shape[1:])))(keys)
 
 
 def _keys(key, numbers):
-  """One for each number."""
+  """A key for each number."""
   return jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)
 
 
 def _in_parts(function, *arrays):
-  """Applies it to a few examples at a time; one program serves all."""
+  """Applies the function to a few examples at a time, in one program's size."""
   count = len(arrays[0])
   size = min(_AT_A_TIME, count)
   pad = -count % size

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 DTYPES = {
     "float32": jnp.float32,
     "bfloat16": jnp.bfloat16,
-    # Half the memory where it is also faster; it is slower on CPU.
+    # bfloat16 where it halves memory and is fast; float32 on CPU.
     "auto": None,
 }
 
@@ -37,13 +37,13 @@ class VideoModel:
   """The inflated network, its parameters in two trees, and the frozen parts.
 
   Attributes:
-    unet: The network.
+    unet: Config of the network.
     trainable: Initial trainable parameters, float32 arrays of the host.
-    frozen: Frozen parameters, of the type the network computes in, unless
-      memory is to be saved.
+    frozen: Frozen parameters, of the type the network computes in, or bfloat16
+      to save memory.
     vae: The autoencoder, on the mesh, of the type the network computes in.
     text_encoder: The text encoder, likewise.
-    tokenizer: Its tokenizer.
+    tokenizer: The text encoder's tokenizer.
     schedule: Noise schedule and kind of prediction.
     mesh: Where the device arrays lie.
   """
@@ -86,7 +86,7 @@ MEMORY = ("given", "fit")
 
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
-  """What is loaded, what of it trains, and how it computes.
+  """Which model is loaded, which parameters train, and how it computes.
 
   Attributes:
     checkpoint: As for `tav_jax.load_pretrained`.
@@ -99,9 +99,9 @@ class ModelSettings:
     remat: Recompute activations of every block in the backward pass.
     attention: Kernel, of `models.attention.KERNELS`, or "auto", by platform.
     attention_block: Query positions that "blockwise" handles at a time.
-    memory: "given" is what the last three and `dtype` say. "fit" is what needs
-      least: remat, blocks of 64, frozen parameters in bfloat16 whatever the
-      arithmetic, the autoencoder frame by frame.
+    memory: "given" for the four settings above as they are given. "fit" for
+      those that need least memory: remat, blocks of 64, frozen parameters in
+      bfloat16 whatever the arithmetic, the autoencoder frame by frame.
   """
 
   checkpoint: str = "CompVis/stable-diffusion-v1-4"
@@ -122,7 +122,7 @@ class ModelSettings:
     return {name: getattr(self, name) for name in VARIANTS}
 
   def check(self) -> None:
-    """Raises an InputError that names the first word that is not known."""
+    """Raises an InputError that names the first setting with unknown value."""
     known = VARIANTS | {
         "dtype": tuple(DTYPES), "attention": ("auto", *KERNELS),
         "memory": MEMORY}
@@ -162,8 +162,8 @@ def load(settings: ModelSettings, mesh: Mesh | None = None) -> VideoModel:
   """Loads a checkpoint and puts it on the device.
 
   Args:
-    settings: What and how.
-    mesh: Where to; by default the first device alone.
+    settings: What to load, and how it computes.
+    mesh: The devices to put it on; by default the first device alone.
   """
   settings.check()
   mesh = mesh or make_mesh(jax.devices()[:1])
@@ -172,7 +172,7 @@ def load(settings: ModelSettings, mesh: Mesh | None = None) -> VideoModel:
   loaded = pretrained.load_pretrained(
       settings.checkpoint, revision=settings.revision or None,
       variant=settings.variant)
-  # Split while all is float32: what trains must not pass through bfloat16.
+  # Split while all is float32: trainable parameters never are bfloat16.
   with about("model."):
     train, frozen = optim.split(loaded.unet_params, settings.trainable)
   log.info(
@@ -180,7 +180,7 @@ def load(settings: ModelSettings, mesh: Mesh | None = None) -> VideoModel:
       optim.count(train) / 1e6, optim.count(loaded.unet_params) / 1e6,
       jnp.dtype(compute.dtype), f"{mesh.size} x " * (mesh.size > 1)
       + jax.devices()[0].device_kind)
-  # Nothing else may hold on to what is moved.
+  # Nothing else may keep arrays alive that are moved.
   loaded = dataclasses.replace(loaded, unet_params={})
   return VideoModel(
       unet=dataclasses.replace(loaded.unet_config, compute=compute),
