@@ -45,9 +45,9 @@ def run(
     main: The entry point.
     config_from_workdir: Whether `--config` is the workdir's `config.json`
       rather than a config file.
-    needs_workdir: Whether it is an error to give none.
-    multi_host: Whether several processes may run it together: then one of them
-      writes, and all that depends on files is what that one saw.
+    needs_workdir: Whether `--workdir` is required.
+    multi_host: Whether several processes may run it together. Then one of them
+      writes, and decisions that depend on files are made by that one.
   """
   base = _workdir_config if config_from_workdir else _file_config
   app.run(

@@ -1,4 +1,4 @@
-r"""Measures: what a config's `task` says.
+r"""Runs the evaluation that a config's `task` names.
 
   python -m tav_jax.evaluate --config=configs/evaluate.py \
       --workdir=runs/scores --config.systems="('runs/demo',)"

@@ -15,26 +15,26 @@ import tqdm
 log = logging.getLogger("tav_jax")
 
 CACHE = pathlib.Path("~/.cache/tav_jax/xla").expanduser()
-"""Compiled programs, unless JAX_COMPILATION_CACHE_DIR says where."""
+"""Directory of compiled programs, unless JAX_COMPILATION_CACHE_DIR is set."""
 
-# On CPU. The last puts convolutions, products and sums into YNNPACK's kernels.
-# Else XLA removes the barriers of `remat`, finds that the same things are
-# computed twice, and keeps them instead; and orders what is left for the sake
-# of parallelism, not of memory. bench/memory.py and bench/peer show what they
-# are worth.
+# On CPU. Without the first flag XLA removes the barriers of `remat`, finds that
+# the same values are computed twice, and keeps them instead; without the second
+# it orders operations for parallelism rather than memory. The third computes
+# convolutions, products and sums with YNNPACK's kernels. bench/memory.py and
+# bench/peer show what the flags are worth.
 CPU_FLAGS = (
     "--xla_disable_hlo_passes=cse_barrier_expander "
     "--xla_cpu_enable_concurrency_optimized_scheduler=false "
     "--xla_cpu_experimental_ynn_fusion_type=dot,reduce")
-_FLAGS_OF = (0, 10)  # The JAX they were tried with; XLA aborts on unknown ones.
+_FLAGS_OF = (0, 10)  # The JAX of these flags; XLA aborts on unknown ones.
 
 
 def set_up() -> None:
-  """Sets up what every entry point has; call it before JAX is used."""
+  """Sets up logging and XLA for an entry point; call it before JAX is used."""
   _set_up_logging()
   if on_cpu():
     _set_up_cpu()
-    # XLA for TPU, installed for plans, would stop at flags it does not know.
+    # XLA for TPU, if installed for plans, would abort on these flags.
     jax.config.update("jax_platforms", "cpu")
   if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     jax.config.update("jax_compilation_cache_dir", str(CACHE))
@@ -42,14 +42,14 @@ def set_up() -> None:
 
 
 def be_quiet() -> None:
-  """Leaves progress and messages to another process that does the same."""
+  """Silences progress and messages, which another process of the run shows."""
   log.setLevel(logging.ERROR)
   tqdm.tqdm.__init__ = functools.partialmethod(
       tqdm.tqdm.__init__, disable=True)
 
 
 class _Formatter(logging.Formatter):
-  """Marks warnings."""
+  """Puts "warning: " before warnings."""
 
   def format(self, record: logging.LogRecord) -> str:
     mark = "warning: " if record.levelno >= logging.WARNING else ""
@@ -66,7 +66,7 @@ def _set_up_logging() -> None:
 
 
 def _set_up_cpu() -> None:
-  """Flags for XLA, which it has not read yet."""
+  """Sets XLA's flags, which it reads when JAX starts."""
   if "XLA_FLAGS" in os.environ:
     return
   if jax.__version_info__[:2] == _FLAGS_OF:
@@ -78,7 +78,7 @@ def _set_up_cpu() -> None:
 
 
 def on_cpu() -> bool:
-  """Whether JAX will be, as far as one can tell before it looks for devices."""
+  """Whether JAX will run on CPU, as far as can be told before it starts."""
   platforms = jax.config.jax_platforms  # type: ignore[attr-defined]
   if platforms:
     return platforms == "cpu"

@@ -18,7 +18,7 @@ from tav_jax.runs import manifest, many
 
 _VIDEOS = flags.DEFINE_string("videos", "", "List of videos, .csv or .jsonl.")
 _TOGETHER = flags.DEFINE_integer(
-    "together", 1, "How many to tune in one program, of those alike.")
+    "together", 1, "How many videos of equal shape to tune in one program.")
 _SHARD = flags.DEFINE_string(
     "shard", "0/1", "Part i of n of the list, as i/n, of this process.")
 

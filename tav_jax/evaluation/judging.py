@@ -30,7 +30,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
 
   Args:
     config: As in `configs/evaluate_storybook.py`.
-    workdir: Where to.
+    workdir: Directory of the results.
 
   Raises:
     InputError: If the model or the judge cannot be read.

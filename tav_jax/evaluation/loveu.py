@@ -2,12 +2,12 @@ r"""LOVEU-TGVE-2023: 304 edits of 76 videos (arXiv 2310.16003).
 
 The benchmark as it is published, under `root`:
 
-  LOVEU-TGVE-2023_Dataset.csv            a row a video, and headings
+  LOVEU-TGVE-2023_Dataset.csv            a row for each video, and headings
   DAVIS_480p/480p_frames/VIDEO/*.jpg     and youtube_480p, videvo_480p
 
-What a run leaves:
+What the evaluation writes:
 
-  WORKDIR/runs/DAVIS/VIDEO/              a run of tav_jax.tune each
+  WORKDIR/runs/DAVIS/VIDEO/              a run of tav_jax.tune for each video
   WORKDIR/submission/DAVIS/VIDEO/style/00000.jpg
   WORKDIR/edits, scores (.md, .csv, .json)
   WORKDIR/report.html                    all of it to look at
@@ -48,19 +48,19 @@ KINDS = {
 }
 _NAME, _CAPTION = "Video name", "Our GT caption"
 _SIZE = 480  # Frames are scored at this height and width,
-_SHOWN = 240  # and shown at this one, that the page can be opened,
-_RATE = 8.0  # at so many a second.
+_SHOWN = 240  # and shown at this one, so that browsers can open the page,
+_RATE = 8.0  # at this rate a second.
 
 
 class Video(NamedTuple):
-  """One of the 76.
+  """One of the 76 videos.
 
   Attributes:
     split: One of `SPLITS`.
-    name: Its name in the table.
-    frames: Its folder of frames.
-    caption: What it shows.
-    prompts: What it should become, by kind of edit, of `KINDS`.
+    name: Name in the table.
+    frames: Folder of its frames.
+    caption: What the video shows.
+    prompts: What it should become, by kind of edit; a key of `KINDS`.
   """
 
   split: str
@@ -77,7 +77,7 @@ def read(root: pathlib.Path) -> list[Video]:
     root: The benchmark's folder.
 
   Raises:
-    InputError: If its table or a video's frames are not there.
+    InputError: If its table or a video's frames are missing.
   """
   tables = sorted(root.glob("*.csv"))
   if len(tables) != 1:
@@ -119,11 +119,11 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   Args:
     config: `root`, `shard` (of the videos), `run` (a config of tav_jax.tune),
       `clip`, `pick_score` ("" for none).
-    workdir: Where to.
+    workdir: Directory of all results.
 
   Raises:
-    InputError: If the benchmark is not there, a config will not do, or the run
-      of a video failed.
+    InputError: If the benchmark is missing, a config is invalid, or the run of
+      a video failed.
   """
   videos = many.shard(
       read(pathlib.Path(config.root).expanduser()), config.shard)
@@ -150,7 +150,7 @@ def _job(config: ConfigDict, video: Video, workdir: pathlib.Path) -> Job:
 
 
 def _stride(folder: pathlib.Path, frames: int) -> int:
-  """Between the frames that a run takes of a folder."""
+  """Distance between the frames that a run takes from a folder."""
   return max(1, len(frame_files(folder)) // frames)
 
 

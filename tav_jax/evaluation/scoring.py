@@ -1,4 +1,4 @@
-"""Scores of the videos of one system or more, side by side."""
+"""Scores of the videos of one or more systems, side by side."""
 
 from collections.abc import Mapping, Sequence
 import logging
@@ -24,8 +24,9 @@ RANGES = (("fps", 0.1, 100),)
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Writes a row for every video, the means of every system, and the report.
 
-  Of two systems or more also how the others differ from the first, prompt by
-  prompt. Intervals are over source videos: edits of one are one draw.
+  For two or more systems, it also writes how the others differ from the first,
+  prompt by prompt. Intervals are over source videos: the edits of one video are
+  one draw.
 
   Args:
     config: `systems` (folders, as for `systems.read`), `clip` and
@@ -94,9 +95,9 @@ def summary(
 
   Args:
     rows: All with the same keys. Numbers are scores; None is left out.
-    by: Keys whose values make a kind.
-    unit: Keys of what is drawn independently, such as the source video of
-      several edits: scores of the same unit are averaged first.
+    by: Keys whose values define a kind.
+    unit: Keys whose values define an independent draw, such as the source video
+      of several edits: scores of the same draw are averaged first.
   """
   kinds = dict.fromkeys(_values(row, by) for row in rows)
   scores = [
@@ -120,13 +121,13 @@ def differences(rows: Sequence[Row], match: Sequence[str]) -> list[Row]:
   """Scores of the systems minus those of the first, on the same work.
 
   Args:
-    rows: Scores, with a "system".
-    match: Keys in which a row and the first system's agree. Of several that
-      do, they are taken in order.
+    rows: Scores; each row has a key "system".
+    match: Keys by which a row is matched with one of the first system. Several
+      rows with the same values are matched in order.
 
   Returns:
-    A row for every one that has its partner; a score is None where one of the
-    two is.
+    A row for every row that has a partner; a score is None where one of the two
+    is None.
 
   Raises:
     InputError: If a system has nothing in common with the first.

@@ -1,7 +1,7 @@
 r"""StorybookEdit: variants of the method on videos whose true edits are known.
 
   WORKDIR/videos/00-man-skiing.mkv   the sources, lossless
-  WORKDIR/vdm_baseline/00-man-skiing/ a run of tav_jax.tune each
+  WORKDIR/vdm_baseline/00-man-skiing/ a run of tav_jax.tune for each
   WORKDIR/edits.{md,csv,json}        a row for every edit
   WORKDIR/scores.{md,csv,json}       means of every variant, and of two bounds:
       the source itself, and the true edit through the autoencoder
@@ -44,9 +44,9 @@ class Drawn(NamedTuple):
   """One source video, drawn.
 
   Attributes:
-    name: Its name.
-    source: What it shows, and its edits.
-    frames: Its frames, uint8 `f h w c`.
+    name: Name in directories and tables.
+    source: First scene, and edits.
+    frames: Frames, uint8 `f h w c`.
     path: Its file.
   """
 
@@ -57,7 +57,7 @@ class Drawn(NamedTuple):
 
 
 def check(config: ConfigDict) -> None:
-  """Raises an InputError that names the first value that will not do."""
+  """Raises an InputError that names the first invalid value."""
   for name in config.only:
     if name not in config.variants:
       raise InputError(
@@ -70,15 +70,15 @@ def check(config: ConfigDict) -> None:
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
-  """Tunes, samples and scores every variant, going on where it was left.
+  """Tunes, samples and scores every variant, from where it was left.
 
   Args:
     config: `videos` (how many), `variants` (what each changes in `run`), `only`
       (which of them), `run` (a config of tav_jax.tune), `clip`, `seed`.
-    workdir: Where to.
+    workdir: Directory of all results.
 
   Raises:
-    InputError: If a variant's config will not do.
+    InputError: If a variant's config is invalid, or the run of a video failed.
   """
   check(config)
   videos = _draw(config, workdir / "videos")
@@ -116,10 +116,10 @@ def _draw(config: ConfigDict, directory: pathlib.Path) -> list[Drawn]:
 
 
 def _write(drawn: Drawn) -> None:
-  """Writes a source, unless it is there.
+  """Writes a source's file unless it exists.
 
   Raises:
-    InputError: If another is, on which runs there may have been tuned.
+    InputError: If another video is there, on which runs may have been tuned.
   """
   if not drawn.path.exists():
     drawn.path.parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def _score(
     config: ConfigDict, videos: Sequence[Drawn],
     jobs: Mapping[tuple[str, str], Job],
 ):
-  """Rows and the report's entries: every edit of every video by every system.
+  """Rows of scores and entries of the report, for every edit by every system.
   """
   scorer = Scorer(pretrained.load_clip(config.clip))
   referee = judge.load(files.locate(files.STORYBOOK) / "judge")
@@ -203,8 +203,8 @@ def _shown(
 ) -> dict[str, float]:
   """What the judge sees, in per cent of frames and of groups of the world.
 
-  "change shown" is of the groups that the edit changes, "rest shown" of those
-  that it leaves.
+  "change shown" counts the groups that the edit changes, "rest shown" the
+  groups that it leaves.
   """
   before, after = labels(source.scene), labels(edit.scene)
   right = referee.accuracy(frames, [after] * len(frames))

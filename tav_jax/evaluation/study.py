@@ -43,7 +43,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   Args:
     config: `systems` (two folders or more, as for `systems.read`), `seed`,
       `fps`, `votes` (files that the page gave).
-    workdir: Where to.
+    workdir: Directory of the page and the results.
 
   Raises:
     InputError: If there is nothing to compare, or a file of votes is not of
@@ -73,7 +73,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 
 def _videos(config: ConfigDict) -> dict:
-  """Every system's results of the prompts they share, by a hidden name."""
+  """Every system's results for the prompts that all share, by hidden name."""
   found = {str(path): systems.read(path) for path in config.systems}
   if len(found) < 2:
     raise InputError(
@@ -109,7 +109,7 @@ def _pairs(key: Mapping[str, Mapping[str, str]]) -> list[dict]:
 
 
 def _embed(value) -> str:
-  """JSON that may stand in a script."""
+  """JSON that is safe inside a script element."""
   return json.dumps(value).replace("<", "\\u003c")
 
 

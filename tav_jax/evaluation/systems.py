@@ -1,4 +1,4 @@
-"""What there is to score: the videos of one system, with their prompts."""
+"""Reads the videos of one system, with their prompts, to be scored."""
 
 import json
 import pathlib
@@ -21,9 +21,9 @@ class Result(NamedTuple):
   """One video of a system.
 
   Attributes:
-    prompt: What it was asked for.
-    path: A video, or a folder of frames.
-    source: The video it was made from, where that is known.
+    prompt: The prompt that it was made for.
+    path: A video file, or a folder of frames.
+    source: The video that it was made from, if known.
   """
 
   prompt: str
@@ -39,7 +39,7 @@ def frames(path: pathlib.Path) -> np.ndarray:
   """A video file or a folder of frames, uint8 `f h w c`.
 
   Raises:
-    InputError: If it cannot be read, or has less than two frames.
+    InputError: If it cannot be read, or has fewer than two frames.
   """
   read = _read_folder if path.is_dir() else video.read_all
   found = read(path)
@@ -50,7 +50,7 @@ def frames(path: pathlib.Path) -> np.ndarray:
 
 
 def read(path: str | pathlib.Path) -> list[Result]:
-  """The videos of a system, in its own order.
+  """The videos of a system, in the order in which it lists them.
 
   Args:
     path: A workdir of tav_jax.tune, whose last round of samples counts; one
@@ -78,7 +78,7 @@ def _number(samples: pathlib.Path) -> list[int]:
 
 
 def _of_samples(directory: pathlib.Path) -> list[Result]:
-  """A round of samples; its PNG frames rather than its mp4s, which lose."""
+  """A round of samples, read from PNG frames, since mp4 is lossy."""
   try:
     record = json.loads((directory / "record.json").read_text())
     prompts = set(record["prompts"])

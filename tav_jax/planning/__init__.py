@@ -1,1 +1,1 @@
-"""What fits and how long it takes, from compiled programs; no chip needed."""
+"""What fits and how long it takes, from programs compiled without a chip."""

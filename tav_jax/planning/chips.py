@@ -10,7 +10,7 @@ from tav_jax.errors import InputError
 
 
 class Chip(NamedTuple):
-  """What a chip can do at most, as its maker says.
+  """A chip's peak rates and memory, as its maker gives them.
 
   Attributes:
     flops: bfloat16 operations a second.
@@ -36,14 +36,14 @@ LOCAL = "local"
 
 
 def devices(topology: str) -> tuple[list[jax.Device], Chip | None]:
-  """The devices of a topology, and what each can do.
+  """The devices of a topology, and the rates of each (None if not known).
 
   Args:
     topology: A TPU slice such as "v5e:2x2", "v5e:1x1" for one chip; or
-      "local", what this machine has.
+      "local", for this machine's devices.
 
   Raises:
-    InputError: If it is not known, or libtpu is not installed.
+    InputError: If the topology is unknown, or libtpu is not installed.
   """
   if topology == LOCAL:
     return jax.devices(), None
@@ -53,9 +53,9 @@ def devices(topology: str) -> tuple[list[jax.Device], Chip | None]:
         f"--topology={topology}: expected {LOCAL}, or a chip and a shape such "
         f"as v5e:2x2; chips are {', '.join(CHIPS)}")
   os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-  # Compiling takes no chip, so that there is nothing to lock.
+  # Compiling needs no chip, so there is nothing to lock.
   os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
-  # One chip alone is no topology to the compiler; one of four is the same.
+  # The compiler knows no topology of one chip; one chip of four is the same.
   alone = shape in ("1", "1x1", "1x1x1")
   whole = {2: "2x2", 3: "2x2x1"}[3 if chip in ("v4", "v5p") else 2]
   try:

@@ -1,4 +1,4 @@
-"""What a compiled program needs: memory, operations, traffic, messages."""
+"""The costs of a compiled program: memory, operations, traffic, messages."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _NAME = re.compile(r"%([\w.-]+)")
 _CALLED = re.compile(
     r"(?:body|true_computation|false_computation|branch_computations)="
     r"(%[\w.-]+|\{[^}]*\})")
-# These move nothing: names for parts of arrays, and ends of transfers.
+# Instructions that move nothing: names of array parts, and ends of transfers.
 _STILL = frozenset((
     "parameter", "get-tuple-element", "tuple", "bitcast", "constant", "while",
     "conditional", "call", "async-start", "async-update", "after-all",
@@ -31,18 +31,18 @@ _STILL = frozenset((
 
 
 class Costs(NamedTuple):
-  """Of one run of a program, on each device.
+  """The costs of one run of a program, on each device.
 
   Attributes:
     arguments: Bytes of arguments, parameters among them.
-    temporaries: Bytes beside those and the results, at the most at a time.
-    memory: Bytes of all together.
+    temporaries: Peak bytes beside arguments and results.
+    memory: Bytes of arguments, results and temporaries together.
     flops: Operations.
     traffic: Bytes read from and written to the device's memory, not counting
       what stays on the chip.
     collectives: Bytes that messages between devices bring, by kind.
-    messages: How many there are, by kind.
-    seconds: What compiling took.
+    messages: Number of these messages, by kind.
+    seconds: Seconds that compiling took.
   """
 
   arguments: float
@@ -55,7 +55,7 @@ class Costs(NamedTuple):
   seconds: float
 
   def roofline(self, chip: Chip) -> tuple[float, str]:
-    """Seconds at the chip's peak rates, and which of them is the bound."""
+    """Seconds at the chip's peak rates, and which rate is the bound."""
     times = {
         "compute": self.flops / chip.flops,
         "memory": self.traffic / chip.bandwidth,
@@ -96,18 +96,18 @@ def read_collectives(hlo: str) -> tuple[dict[str, float], Counter[str]]:
     if match:
       result, kind, start = match.groups()
       sizes = [_bytes(*array[:2]) for array in _ARRAY.findall(result)]
-      # An asynchronous one gives its argument beside its result.
+      # A `-start` op returns (operand, result): count the larger.
       moved[kind] += max(sizes) if start else sum(sizes)
       messages[kind] += 1
   return moved, messages
 
 
 def read_traffic(hlo: str) -> float:
-  """Bytes that instructions of a program's text read and write.
+  """Bytes that the instructions of a program's text read and write.
 
-  Of the entry computation and of the loops and branches in it, each counted
-  once; instructions inside of fusions and reductions move nothing themselves.
-  Arrays in a memory space of their own, S(1), are on the chip.
+  Counts the entry computation and the loops and branches in it, each once.
+  Instructions inside fusions and reductions move nothing themselves. Arrays in
+  memory space S(1) are on the chip and do not count.
   """
   called = {
       name for names in _CALLED.findall(hlo) for name in _NAME.findall(names)}
@@ -125,7 +125,7 @@ def read_traffic(hlo: str) -> float:
           _bytes(dtype, shape) for dtype, shape, layout
           in _ARRAY.findall(result) if "S(" not in layout)
       if op.endswith("-start") and op not in _STILL:
-        # Its argument is in its result too.
+        # The result includes the operand.
         total += sizes[name]
       elif op not in _STILL and not op.endswith("-done"):
         total += sizes[name] + sum(

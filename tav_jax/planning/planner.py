@@ -1,4 +1,4 @@
-"""A plan of a run: a table of its programs, the job's time, what fits."""
+"""A plan of a run: a table of its programs, the total time, what fits."""
 
 import dataclasses
 import hashlib
@@ -33,12 +33,12 @@ def describe(config: ConfigDict, topology: str, most_frames: bool) -> str:
   """The plan of a config on a topology, as text.
 
   Args:
-    config: As of `tav_jax.tune`.
+    config: A config of `tav_jax.tune`.
     topology: As for `chips.devices`.
     most_frames: Whether to look for the largest number of frames.
 
   Raises:
-    InputError: If the config or the topology will not do.
+    InputError: If the config or the topology is invalid.
   """
   config = settings.of(config.to_dict())
   settings.check_all_but_texts(config)
@@ -93,21 +93,22 @@ def _table(config, mesh, chip, plan) -> list[str]:
 def suggest(
     frames: int, sizes: dict[str, int], share: float, arguments: float
 ) -> str:
-  """Which mesh to use instead, or that this one is right.
+  """Advice on the mesh: that this one is right, or which one to use instead.
 
-  Whole videos need no messages between devices, frames few, parameters many.
+  Videos on different devices send no messages, split frames send few, split
+  parameters many.
 
   Args:
-    frames: Of a video.
-    sizes: Of the mesh's axes.
-    share: Of the device's memory that is needed.
-    arguments: Share of that which the program's arguments take, most of them
+    frames: Frames of a video.
+    sizes: Sizes of the mesh's axes.
+    share: Share of a device's memory that the run needs.
+    arguments: Share of the needed memory that arguments take, mostly
       parameters.
   """
   say = lambda sizes: ", ".join(f"mesh.{k}={v}" for k, v in sizes.items())
   count = math.prod(sizes.values())
   if share <= 1:
-    # The most videos at a time whose frames still fit where more lie together.
+    # The most videos at a time that fit, when each is on fewer devices.
     most = max(
         n for n in range(1, sizes["frame"] + 1)
         if (sizes["frame"] % n == 0 and share * (
@@ -126,8 +127,8 @@ def suggest(
   if sizes["video"] > 1 and frames % count == 0:
     return "try " + say({"video": 1, "frame": count, "model": 1}) + "."
   return (
-      f"none of {count} devices will do; take a larger slice, or fewer frames "
-      f"than {frames}.")
+      f"no mesh of {count} devices will do; take a larger slice, or fewer "
+      f"frames than {frames}.")
 
 
 def _row(program, cost, chip) -> dict[str, str]:
@@ -149,10 +150,10 @@ def _row(program, cost, chip) -> dict[str, str]:
 def cost(
     program: programs.Program, mesh: Mesh, platform: str
 ) -> costs.Costs:
-  """Compiles, unless the same program has been compiled before.
+  """The costs of a program, compiled unless kept from an earlier plan.
 
   Raises:
-    DoesNotFit: If the compiler says so.
+    DoesNotFit: If the compiler reports that memory does not suffice.
   """
   lowered = program.lower(mesh, platform)
   kind = mesh.devices.flat[0].device_kind
@@ -173,7 +174,7 @@ def cost(
 
 
 def _compile(lowered: jax.stages.Lowered, platform: str) -> dict:
-  """Fields of `Costs`, or `too_much`, what the compiler says of it."""
+  """The fields of `Costs`; or `too_much`, the compiler's words on memory."""
   try:
     found = costs.of(lowered, platform)
   except jax.errors.JaxRuntimeError as error:
@@ -189,8 +190,8 @@ def _compile(lowered: jax.stages.Lowered, platform: str) -> dict:
 def _most_frames(config, mesh, platform, chip) -> str:
   """The largest number of frames whose tuning step fits, by bisection.
 
-  Memory is linear in frames but for what the compiler makes of it: a line
-  through two of them says where to look.
+  Memory is nearly linear in frames: a line through two numbers of frames tells
+  where to look.
   """
 
   def memory(frames: int) -> float:

@@ -1,4 +1,4 @@
-"""The programs of a run, without weights: what the device will be asked."""
+"""The programs that a run will send to the devices, without weights."""
 
 from collections.abc import Callable
 import dataclasses
@@ -19,7 +19,7 @@ from tav_jax.training import optim, step
 
 
 class Program(NamedTuple):
-  """A jitted function with arguments that have shapes and places alone.
+  """A jitted function, with arguments that have shapes and shardings alone.
 
   Attributes:
     name: What it does.
@@ -49,15 +49,15 @@ class Program(NamedTuple):
 
 
 def of_run(config: Settings, mesh: Mesh, platform: str) -> list[Program]:
-  """What tuning and sampling with a config will run.
+  """The programs that tuning and sampling with a config will run.
 
   Args:
-    config: Of the run.
-    mesh: Where to.
+    config: Settings of the run.
+    mesh: The devices.
     platform: "tpu", "gpu" or "cpu", which decides what "auto" means.
 
   Raises:
-    InputError: If anything in the config will not do.
+    InputError: If the config is invalid.
   """
   model, sampling = config.model, config.sampling
   model.check()

@@ -1,1 +1,1 @@
-"""From a config to a workdir: settings, files, tuning, rendering, lists."""
+"""A config becomes a workdir: settings, jobs, lists, tuning, rendering."""

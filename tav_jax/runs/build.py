@@ -1,4 +1,4 @@
-"""What tuning and sampling both start from: clips, the model, an optimizer."""
+"""Builds what tuning and sampling start from: clip, model, optimizer, state."""
 
 import logging
 
@@ -32,7 +32,7 @@ def load(settings: Settings) -> video_model.VideoModel:
   """The model of a run, on the run's mesh.
 
   Raises:
-    InputError: If anything in the settings will not do.
+    InputError: If a setting is invalid, or the checkpoint cannot be read.
   """
   with about("mesh."):
     mesh = make_mesh(**vars(settings.mesh))

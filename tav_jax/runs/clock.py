@@ -11,7 +11,7 @@ _COMPILATION = "/jax/core/compile/backend_compile_duration"
 
 
 class Clock:
-  """Seconds by phase; an inner phase's are not the outer's too."""
+  """Seconds by phase; those of an inner phase do not count for the outer."""
 
   def __init__(self):
     self._seconds: dict[str, float] = defaultdict(float)

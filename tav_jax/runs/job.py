@@ -25,13 +25,13 @@ class Job:
   """One video to tune on and to render, in a directory of its own.
 
   Attributes:
-    name: What messages call it.
-    settings: Its settings.
-    workdir: Its directory.
-    error: Why it failed, if it did; other jobs go on.
+    name: Name in messages.
+    settings: Settings of the run.
+    workdir: Directory of the run.
+    error: Why the job failed, if it did; other jobs go on.
     clip: The source video, once the job is open.
-    latents: Its latents and its caption's embeddings, once the job is open.
-    checkpoints: Its checkpoints, once the job is open.
+    latents: Latents and the caption's embeddings, once the job is open.
+    checkpoints: The run's checkpoints, once the job is open.
   """
 
   name: str
@@ -44,7 +44,7 @@ class Job:
 
   @property
   def samples(self) -> pathlib.Path:
-    """Where the samples of its last step are, once it is done."""
+    """Directory of the last step's samples, which exists once it is done."""
     return workdirs.samples(self.workdir, self.settings.optimizer.steps)
 
   @property
@@ -53,15 +53,15 @@ class Job:
     return self.samples.exists()
 
   def check(self) -> None:
-    """Checks that it may start or go on in its workdir.
+    """Checks that the job may start or go on in its workdir.
 
-    More steps go on from where it was, if the learning rate is constant after
-    its warm-up: then they are the steps that a longer run would have taken. A
-    linear or cosine schedule ends at the last step and has set every step's
-    rate by it, so that no longer run began like this one; that is refused.
+    A run may go on with more steps if the learning rate is constant after its
+    warm-up: a longer run would have begun with the same steps. A linear or
+    cosine schedule sets every step's rate by the last step, so that a longer
+    run would have begun differently; more steps are then refused.
 
     Raises:
-      InputError: If a setting or the workdir will not do.
+      InputError: If a setting is invalid, or the workdir cannot be used.
     """
     settings_lib.check(self.settings)
     workdirs.check(
@@ -106,7 +106,7 @@ class Job:
         max(2, self.settings.run.keep_checkpoints))
 
   def close(self) -> None:
-    """Ends the checkpoints' background work and lets the arrays go."""
+    """Ends the checkpoints' background work and frees the arrays."""
     if "checkpoints" in vars(self):
       self.checkpoints.close()
     for name in ("clip", "latents", "checkpoints"):
@@ -114,7 +114,7 @@ class Job:
 
   @contextlib.contextmanager
   def may_fail(self) -> Iterator[None]:
-    """Keeps an InputError from inside for later."""
+    """Keeps an InputError of the block as `error`, and logs it."""
     try:
       yield
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Lists of videos to tune: a row of a CSV file or a line of JSON each.
+"""Lists of videos to tune, each a row of a CSV file or a line of JSON.
 
   video,caption,prompts,video.stride
   cat.mp4,a cat is walking,a dog is walking | a robot is walking,4
@@ -6,7 +6,7 @@
   {"video": "cat.mp4", "caption": "a cat is walking", "prompts": ["a dog ..."]}
 
 Other columns are config keys, for that video alone. Paths are relative to the
-list. A video is called by its file's name, or by `name`.
+list. A video's name is that of its file, or the value of a column `name`.
 """
 
 import csv
@@ -37,12 +37,12 @@ def read(
 
   Args:
     path: A .csv or .jsonl file.
-    base: What their configs start from, as of `configs/default.py`.
-    workdir: Where each gets a directory, called by its name.
+    base: The config that every row changes, such as `configs/default.py`'s.
+    workdir: Where each job gets a directory of its name.
 
   Raises:
-    InputError: If the list cannot be read or something in it will not do.
-      Whether the videos are there is not looked at.
+    InputError: If the list cannot be read, or a row is invalid. Whether the
+      video files exist is not checked here.
   """
   jobs = {}
   for where, row in _rows(path):
@@ -72,7 +72,7 @@ def read(
 
 
 def _rows(path: pathlib.Path):
-  """Yields where a row stands, "FILE line 3", and its fields."""
+  """Yields each row's place in the file, "FILE line 3", and its fields."""
   if path.suffix not in (".csv", ".jsonl") or not path.is_file():
     raise InputError(
         f"--videos={path}: expected a .csv or .jsonl file that is there")
@@ -94,7 +94,7 @@ def _rows(path: pathlib.Path):
 
 
 def _check_texts(where: str, row: dict[str, Any]) -> None:
-  """Raises an InputError for JSON of another kind."""
+  """Raises an InputError unless these fields are texts."""
   for key in ("video", "caption"):
     if not isinstance(row[key], str):
       raise InputError(f"{where}: {key}={row[key]!r}: expected a text")
@@ -131,7 +131,7 @@ def _settings(
 
 
 def _as(kind: type, key: str, value: Any) -> Any:
-  """A CSV's text, or a JSON value, as a config's type."""
+  """A text from CSV, or a JSON value, converted to a config's type."""
   try:
     if isinstance(value, str) and kind is bool:
       return {"true": True, "false": False}[value.lower()]

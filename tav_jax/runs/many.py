@@ -1,8 +1,8 @@
-"""The driver of all lists of runs: as many at a time as asked for.
+"""The driver of all lists of runs, several runs at a time.
 
 A list on the command line (tav_jax.tune_many) and every benchmark that tunes go
-through `run`: it groups jobs that are alike, passes over what is done, loads a
-model once for all jobs of that model, and names failures at the end.
+through `run`: it groups jobs that are alike, passes over those that are done,
+loads a model once for all jobs of that model, and names failures at the end.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,14 +28,14 @@ T = TypeVar("T")
 
 
 def run(jobs: Sequence[Job], together: int = 1) -> None:
-  """Tunes and samples every job, going on where each was.
+  """Tunes and samples every job, each from where it was left.
 
   Args:
     jobs: The jobs. One that fails does not stop the others.
-    together: How many are tuned in one program, if their shapes are the same.
+    together: How many jobs one program tunes, if their shapes are the same.
 
   Raises:
-    InputError: At the end, if a job failed; says which and why.
+    InputError: At the end, if jobs failed; it says which and why.
   """
   if together < 1:
     raise InputError(f"together={together}: expected 1 or more")
@@ -72,10 +72,10 @@ def run(jobs: Sequence[Job], together: int = 1) -> None:
 
 
 def shard(items: Sequence[T], which: str) -> Sequence[T]:
-  """Part i of n, as "i/n" from 0, of about equal size; "0/1" is all.
+  """The items of part i of n, for "i/n" with i from 0; "0/1" is all items.
 
   Raises:
-    InputError: If it is not such a fraction, with i from 0 to n-1.
+    InputError: If `which` is no such fraction, with i from 0 to n-1.
   """
   match = re.fullmatch(r"(\d+)/(\d+)", which)
   i, n = map(int, match.groups()) if match else (0, 0)
@@ -88,10 +88,11 @@ def shard(items: Sequence[T], which: str) -> Sequence[T]:
 def _groups(
     jobs: Sequence[Job], together: int
 ) -> Iterator[tuple[list[Job], int]]:
-  """Jobs of one program, and for how many it is; those of one model in turn.
+  """Yields groups of jobs for one program, and the program's size.
 
-  Jobs whose settings differ in what a program depends on are apart. Groups are
-  of about the same size, so that the last is not small and yet as slow.
+  Groups of one model follow each other. Jobs are in different groups if their
+  settings differ in anything that a program depends on. Groups have about the
+  same size: a small last one would be as slow as the others.
   """
   models: dict[str, dict[str, list[Job]]] = {}
   for job in jobs:
@@ -141,9 +142,9 @@ def _run_group(
 
 
 def _in_step(jobs: list[Job]) -> Iterator[list[Job]]:
-  """Jobs that can go on from the same step.
+  """Yields lists of jobs that can go on from the same step.
 
-  They all do but for one that failed in an earlier run and stayed behind.
+  All jobs can, unless one failed in an earlier run and stayed behind.
   """
   while jobs:
     first = min(jobs, key=lambda job: job.checkpoints.latest or 0)

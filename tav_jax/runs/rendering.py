@@ -37,14 +37,14 @@ class Sampled(NamedTuple):
 def sample(
     model: VideoModel, trainable: Params, jobs: Sequence[Job]
 ) -> list[Sampled]:
-  """Samples the prompts of some jobs, all in step.
+  """Samples the prompts of several jobs in one program.
 
   Args:
     model: The model.
-    trainable: Tuned parameters along a first axis, which may be longer than
-      the jobs, to fill up a mesh.
-    jobs: Open, or at least encoded; their `sampling` sections are alike but for
-      seeds and texts.
+    trainable: Tuned parameters of each job along a first axis, which may be
+      longer than the list of jobs, to fill up a mesh.
+    jobs: Jobs that are open, or at least encoded. Their `sampling` sections
+      differ in seeds and texts alone.
   """
   places = len(jax.tree.leaves(trainable)[0])
   filled = [*jobs, *[jobs[-1]] * (places - len(jobs))]
@@ -78,19 +78,19 @@ def sample(
 def write(
     model: VideoModel, job: Job, sampled: Sampled, directory: pathlib.Path
 ) -> list[sheet.Labelled]:
-  """Decodes what was sampled of a video and writes it all to `directory`.
+  """Decodes the latents that were sampled of a video and writes the videos.
 
   After inversion it also measures where quality is lost: source -> autoencoder
   round trip -> inversion and back without guidance.
 
   Args:
     model: The model.
-    job: The video's.
-    sampled: What `sample` made of it.
-    directory: Where to write; must not exist.
+    job: The video's job.
+    sampled: What `sample` returned for it.
+    directory: Directory to write, which must not exist.
 
   Returns:
-    What was rendered, labelled by prompt.
+    The rendered videos, labelled by prompt.
 
   Raises:
     InputError: If the samples are not finite.

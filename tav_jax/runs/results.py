@@ -21,10 +21,10 @@ def write(
   The directory appears only when it is complete.
 
   Args:
-    directory: Where to; must not exist.
+    directory: Directory to write, which must not exist.
     videos: Labels and uint8 frames.
     fps: Frames a second.
-    record: What made them, for `record.json`.
+    record: The settings that made them, for `record.json`.
   """
   with atomic.replacing(directory) as partial:
     partial.mkdir()

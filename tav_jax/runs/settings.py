@@ -1,4 +1,4 @@
-"""The settings of a run, an object for each section, made once of a config.
+"""The settings of a run: an object for each section, made once from a config.
 
 A key that a config lacks has its default, so that a run that began before the
 key existed goes on. `configs/default.py` shows the same defaults.
@@ -26,7 +26,7 @@ ABOVE_ZERO = 1e-9
 
 @dataclasses.dataclass(frozen=True)
 class MeshSettings:
-  """Section `mesh`: devices along each axis; -1 is what is left."""
+  """Section `mesh`: devices along each axis; -1 for all that are left."""
 
   video: int = 1
   frame: int = -1
@@ -49,7 +49,7 @@ class VideoSettings:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSettings:
-  """Section `optimizer`: how far and how parameters are tuned; AdamW."""
+  """Section `optimizer`: steps, learning rate and AdamW."""
 
   steps: int = 500
   learning_rate: float = 3e-5
@@ -66,7 +66,7 @@ class OptimizerSettings:
 
 @dataclasses.dataclass(frozen=True)
 class SamplingSettings:
-  """Section `sampling`: what is rendered of a tuned model, and how."""
+  """Section `sampling`: which prompts are rendered, and how."""
 
   prompts: tuple[str, ...] = ("",)
   negative_prompt: str = ""
@@ -79,7 +79,7 @@ class SamplingSettings:
 
 @dataclasses.dataclass(frozen=True)
 class RunSettings:
-  """Section `run`: when what is written."""
+  """Section `run`: what is written, and when."""
 
   checkpoint_every: int = 100
   sample_every: int = 500
@@ -101,16 +101,16 @@ class Settings:
 
 
 def of(config: Mapping[str, Any]) -> Settings:
-  """The settings of a config, of which no value is checked yet.
+  """The settings of a config; `check` checks their values.
 
   Raises:
-    InputError: If the config has a key that is none of the settings.
+    InputError: If the config has an unknown key.
   """
   return _of(Settings, config, "")
 
 
 def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
-  """A config with the keys that it lacks."""
+  """A config completed by the defaults of keys that it lacks."""
   return _join(dataclasses.asdict(Settings()), config)
 
 
@@ -141,8 +141,8 @@ def _value(kind: Any, value: Any, prefix: str) -> Any:
   return float(value) if kind is float else value
 
 
-# What a checkpoint depends on: neither how fast nor in how much memory it is
-# computed, nor how many steps are to come; see `workdir.check` for these.
+# The keys that a checkpoint depends on: not those of speed and memory, nor the
+# number of steps, which `Job.check` checks.
 PINS = Pins(
     sections=("seed", "model", "video", "optimizer"),
     free=(
@@ -150,7 +150,7 @@ PINS = Pins(
         "model.attention_block", "model.memory", "optimizer.steps",
         "optimizer.steps_per_dispatch"),
     defaults=dataclasses.asdict(Settings()))
-# What rendering its samples depends on.
+# The keys that rendering from a checkpoint depends on.
 SAMPLING_PINS = PINS._replace(sections=("model", "video"))
 
 
@@ -191,7 +191,7 @@ def check(settings: Settings) -> None:
 
 
 def check_all_but_texts(settings: Settings) -> None:
-  """Like `check`, where it does not matter what captions and prompts say."""
+  """Like `check`, but captions and prompts may be empty."""
   check_ranges(settings, _RANGES)
   sampling = settings.sampling
   for key, value, words in (

@@ -1,7 +1,7 @@
-"""Tuning jobs together and rendering them, going on where each was left.
+"""Tunes jobs together and renders them, each from where it was left.
 
-The arrays of the jobs lie along a first axis of one program: each has trainable
-parameters of its own, over one frozen tree. A job alone is a program of one.
+The jobs' arrays lie along a first axis of one program: each job has trainable
+parameters of its own, over one frozen tree. A single job is a program of one.
 """
 
 from collections.abc import Sequence
@@ -30,14 +30,14 @@ _DIVERGED = "Lower optimizer.learning_rate or set model.dtype=float32"
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
-  """Tunes and samples one video into `workdir`, going on where it was left.
+  """Tunes and samples one video into `workdir`, from where it was left.
 
   Args:
-    config: As `configs/default.py`.
+    config: A config such as `configs/default.py`'s.
     workdir: Directory of the run.
 
   Raises:
-    InputError: If anything in the config will not do, or the loss diverges.
+    InputError: If the config is invalid, or the loss diverges.
   """
   job = Job(workdir.name, settings_lib.of(config.to_dict()), workdir)
   job.check()
@@ -57,17 +57,18 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
 def together(
     model: VideoModel, jobs: Sequence[Job], size: int, clock: Clock
 ) -> None:
-  """Tunes and samples open jobs in step.
+  """Tunes and samples open jobs, all at the same step.
 
   Args:
     model: The model.
-    jobs: Their settings are alike but for the video, the seeds and the texts of
-      as many prompts. One that fails has an `error` afterwards.
-    size: How many videos the program is for; spare places repeat the last job.
+    jobs: Jobs whose settings differ in the video, the seeds and the texts of
+      captions and prompts alone. One that fails has an `error` afterwards.
+    size: Videos that the program is compiled for; spare places repeat the last
+      job.
     clock: Counts the time.
 
   Raises:
-    InputError: If all of them fail.
+    InputError: If all jobs fail.
   """
   settings = jobs[0].settings
   rate, optimizer = build.optimizer(settings.optimizer)
@@ -161,7 +162,7 @@ def _stack(
 ) -> tuple[step.State, step.Latents]:
   """States and training data of all jobs, on the devices.
 
-  Places of no job, and those that fill up the mesh, repeat the last.
+  Spare places, also those that fill up the mesh, repeat the last job.
   """
   size += -size % model.mesh.shape["video"]
   fill = lambda trees: [*trees, *[trees[-1]] * (size - len(trees))]
@@ -173,7 +174,8 @@ def _stack(
 
 
 def _going(jobs: Sequence[Job]) -> list[Job]:
-  """Those that have not failed; raises the error of the first if none."""
+  """The jobs that have not failed; if all have, raises the first one's error.
+  """
   going = [job for job in jobs if not job.error]
   if not going:
     assert jobs[0].error

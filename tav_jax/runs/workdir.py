@@ -1,7 +1,7 @@
-"""The directory of a run: its config, and whether another may go on in it.
+"""The directory of a run: its config, and whether another config may go on.
 
 A checkpoint depends on some keys of the config, which are pinned once there is
-one. All others may change between two commands.
+a checkpoint. All other keys may change between two commands.
 
   config.json  checkpoints/  samples/step_000300/  metrics.jsonl  events...
 """
@@ -24,9 +24,9 @@ class Pins(NamedTuple):
   """Which keys of a config a checkpoint depends on.
 
   Attributes:
-    sections: Their sections.
-    free: Keys of these sections that it does not depend on.
-    defaults: What runs did before a key existed, as a config.
+    sections: Sections of these keys.
+    free: Keys of these sections that a checkpoint does not depend on.
+    defaults: A config with the value that a key had before it existed.
   """
 
   sections: tuple[str, ...]
@@ -47,13 +47,13 @@ def check(
   """Checks that a run of this config may start or go on in a workdir.
 
   Args:
-    workdir: The directory, which is made.
-    config: Nested dicts.
+    workdir: The directory, which is made if need be.
+    config: The config, as nested dicts.
     pins: What its checkpoints depend on; None for a workdir without any.
 
   Raises:
-    InputError: If it cannot be written, is damaged, or has checkpoints of
-      another config.
+    InputError: If the workdir cannot be written, is damaged, or has checkpoints
+      of another config.
   """
   if (workdir / "checkpoints").is_file():
     raise InputError(
@@ -73,7 +73,7 @@ def check(
 
 
 def last_checkpoint(workdir: pathlib.Path) -> int | None:
-  """Steps taken at the last checkpoint, if there is one."""
+  """Steps taken at the last checkpoint; None if there is no checkpoint."""
   checkpoints = workdir / "checkpoints"
   if not checkpoints.is_dir():
     return None
@@ -89,10 +89,10 @@ def write_config(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
 
 
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
-  """What `write_config` wrote.
+  """Reads the config that `write_config` wrote.
 
   Raises:
-    InputError: If it is missing or damaged.
+    InputError: If `config.json` is missing or damaged.
   """
   try:
     config = json.loads((workdir / "config.json").read_text())
@@ -138,10 +138,10 @@ def flatten(
 def check_for_sampling(
     workdir: pathlib.Path, config: Mapping[str, Any], pins: Pins
 ) -> None:
-  """Checks that a workdir has a checkpoint, of this config.
+  """Checks that a workdir has a checkpoint, and that it is of this config.
 
   Raises:
-    InputError: If it has not.
+    InputError: If it has none, or one of another config.
   """
   if last_checkpoint(workdir) is None:
     raise InputError(
@@ -151,12 +151,12 @@ def check_for_sampling(
 
 
 def samples(workdir: pathlib.Path, step: int) -> pathlib.Path:
-  """Where tuning puts the samples of a step."""
+  """The directory in which tuning writes the samples of a step."""
   return workdir / "samples" / f"step_{step:06}"
 
 
 def new_samples(workdir: pathlib.Path, step: int) -> pathlib.Path:
-  """A directory beside those, that does not exist yet."""
+  """A directory for another round of samples, which does not exist yet."""
   first = samples(workdir, step)
   taken = (first.with_name(f"{first.name}_{i}") for i in itertools.count(1))
   return next(path for path in taken if not path.exists())

@@ -1,1 +1,1 @@
-"""Noise schedule, samplers, guidance. They see a function, never a network."""
+"""Noise schedule, samplers, guidance; they take a function, not a network."""

@@ -1,13 +1,13 @@
 r"""DDIM sampling and inversion (arXiv 2010.02502), each one `lax.scan`.
 
-From the x_0 and eps that the network sees in x_t (schedule.py), a step goes to
-any other timestep s, Eq. 12 with eta = 0:
+From the x_0 and eps that the network predicts in x_t (schedule.py), a step goes
+to any other timestep s, Eq. 12 with eta = 0:
 
   x_s = sqrt(abar_s) x_0 + sqrt(1 - abar_s) eps                          (1)
 
-Sampling takes s = t - T/N, from noise to data. Inversion (Sec. 4.3) runs the
-same rule from data to noise: x stands at t - T/N, the network is asked at t,
-and the step goes to t.
+Sampling takes s = t - T/N, from noise to data. Inversion (Sec. 4.3) applies the
+same rule from data to noise: x is at t - T/N, the network is asked at t, and
+the step leads to t.
 """
 
 import jax
@@ -34,8 +34,8 @@ def sample(
   """Latents of a clip from noise, in `num_steps` calls of `denoise`.
 
   Args:
-    denoise: `(latents, timestep) -> prediction`, what the schedule's
-      `prediction` names. Guidance lives in here.
+    denoise: `(latents, timestep) -> prediction` of the kind that the schedule's
+      `prediction` names; guidance is part of it.
     schedule: The noise schedule of the model.
     latents: x_T, `b f h w c`: unit Gaussian, or what `invert` returned.
     num_steps: DDIM steps.
@@ -60,7 +60,7 @@ def invert(
 
 
 def invert_path(denoise, schedule, latents: Video, num_steps: int) -> Path:
-  """Like `invert`, with all N = num_steps + 1 latents on the way."""
+  """Like `invert`, but returns all N = num_steps + 1 latents on the way."""
   steps = inversion_steps(schedule, num_steps)
   path = follow(denoise, schedule, latents, *steps)[1]
   return jnp.concatenate([latents[None], path])
@@ -82,10 +82,10 @@ def inversion_steps(schedule: Schedule, num_steps: int):
 
 
 def follow(denoise, schedule, latents: Video, asked, source, target):
-  """Takes a run of steps; any slice of a run is a run.
+  """Takes steps one after another; all steps, or any slice of them.
 
   Returns:
-    The latents after the last step, and those after every step.
+    The latents after the last step, and the latents after each step.
   """
 
   def body(x, timesteps):

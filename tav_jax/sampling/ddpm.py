@@ -1,7 +1,7 @@
 r"""Ancestral sampling (DDPM, arXiv 2006.11239, Alg. 2), one `lax.scan`.
 
-From x_t to any less noisy timestep s, with what lies between them as one step
-of the forward process (s = t - 1 is the paper's),
+From x_t to any less noisy timestep s, taking the forward process from s to t as
+a single step (in the paper s = t - 1),
 
   alpha = abar_t / abar_s,   beta = 1 - alpha,                           (1)
 
@@ -11,10 +11,10 @@ the forward process given x_0 has, Eqs. 6 and 7, a posterior N(mu, var) with
         / (1 - abar_t),                                                  (2)
   var = (1 - abar_s) / (1 - abar_t) beta.                                (3)
 
-Sampling draws x_s from it with the x_0 that the network sees in x_t, of which
-Eq. 11 is the case of predicted noise. Of the paper's two variances this is the
-smaller one, right where data are one point (Sec. 3.2). The last step goes to
-x_0 itself, abar = 1, without noise.
+Sampling draws x_s from it with the x_0 that the network predicts in x_t; Eq. 11
+is the case of predicted noise. Of the paper's two variances this is the smaller
+one, exact for data of a single point (Sec. 3.2). The last step leads to x_0
+itself, abar = 1, without noise.
 """
 
 import jax
@@ -39,13 +39,13 @@ def sample(
   """Latents of a clip from noise, in `num_steps` calls of `denoise`.
 
   Args:
-    denoise: `(latents, timestep) -> prediction`, what the schedule's
-      `prediction` names. Guidance lives in here.
+    denoise: `(latents, timestep) -> prediction` of the kind that the schedule's
+      `prediction` names; guidance is part of it.
     schedule: The noise schedule of the model.
     latents: x_T, `b f h w c`, unit Gaussian.
-    num_steps: Steps, at most those of the training.
-    key: Random key of the noise on the way, one or one for each clip; not the
-      one of `latents`.
+    num_steps: Number of steps, at most the timesteps of training.
+    key: Random key of the noise that is added, one for all clips or one for
+      each; not the key from which `latents` were drawn.
 
   Returns:
     x_0, `b f h w c`.
@@ -65,7 +65,7 @@ def follow(
     target: Steps,
     key: jax.Array,
 ) -> Video:
-  """Takes a run of steps; any slice of a run is a run, of the same `key`.
+  """Takes steps one after another; all steps, or any slice with the same key.
 
   Args:
     denoise: As for `sample`.
@@ -93,7 +93,7 @@ def follow(
 
 
 def _normal(key: jax.Array, timestep, shape: tuple[int, ...]) -> jax.Array:
-  """Noise of a timestep; with a key for each clip, the clip's own."""
+  """The noise of a timestep; each clip's own, if it has a key."""
   if key.ndim:
     return jax.vmap(lambda key: _normal(key, timestep, shape[1:]))(key)
   return jax.random.normal(jax.random.fold_in(key, timestep), shape)

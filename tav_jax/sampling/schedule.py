@@ -64,7 +64,7 @@ class Schedule:
     return abar
 
   def signal_and_noise(self, timesteps) -> tuple[jax.Array, jax.Array]:
-    """sqrt(abar_t) and sqrt(1 - abar_t); below 0 the schedule's end."""
+    """sqrt(abar_t) and sqrt(1 - abar_t); a timestep below 0 is the end."""
     abar = self.alphas_cumprod
     end = 1.0 if self.alpha_to_one else abar[0]
     # One entry more, so that any negative timestep reads the end.
@@ -87,7 +87,7 @@ class Schedule:
     return signal * noise - sigma * x0
 
   def x0_and_noise(self, x, prediction, timesteps):
-    """x_0 and eps that a prediction at x_t stands for, Eqs. (1), (3), (4)."""
+    """x_0 and eps that a prediction at x_t implies, Eqs. (1), (3), (4)."""
     signal, sigma = self._like(x, timesteps)
     if self.prediction == "epsilon":
       x0, noise = (x - sigma * prediction) / signal, prediction
@@ -101,11 +101,11 @@ class Schedule:
   def sampling_timesteps(self, num_steps: int) -> np.ndarray:
     """`num_steps` different timesteps, noisiest first.
 
-    "leading" adds less than `steps_offset` where that would pass the last
-    timestep, as it does if all timesteps are asked for.
+    "leading" adds less than `steps_offset` where `steps_offset` would lead past
+    the last timestep, as when all timesteps are asked for.
 
     Raises:
-      ValueError: If there are not that many timesteps.
+      ValueError: If the model has fewer timesteps.
     """
     train = self.num_train_steps
     if not 1 <= num_steps <= train:

@@ -50,8 +50,8 @@ class Checkpoints:
   def save(self, state: State) -> None:
     """Writes the state under the number of steps it has taken.
 
-    Unless it is there: a group resumes where the last of its jobs was saved,
-    and then comes to steps that the others have saved.
+    Does nothing if that checkpoint exists: a group resumes from the job that is
+    furthest behind, and then passes steps that other jobs have saved.
     """
     if int(state.step) not in self._manager.all_steps():
       self._manager.save(
@@ -77,10 +77,10 @@ class Checkpoints:
           step, args=ocp.args.StandardRestore(abstract)))
 
   def restore_trainable(self, like: Params) -> Params:
-    """The trainable parameters alone of the last checkpoint, on the host.
+    """The last checkpoint's trainable parameters, on the host.
 
     Args:
-      like: Arrays of their paths and shapes.
+      like: A tree of arrays with the same paths and shapes.
 
     Raises:
       InputError: If they do not fit `like` or cannot be read.
@@ -97,7 +97,7 @@ class Checkpoints:
 
   @contextlib.contextmanager
   def _readable(self, step: int | None) -> Iterator[None]:
-    """Makes errors from inside an InputError that says what to do."""
+    """Turns errors of the block into an InputError that says what to do."""
     try:
       yield
     except Exception as error:  # orbax raises bare ones for damaged files.
@@ -122,7 +122,7 @@ def _shapes(tree: Params) -> dict[str, tuple[int, ...]]:
 def _check_fits(there: dict, wanted: dict) -> None:
   """Raises a ValueError unless both have the same arrays, by path.
 
-  Where a checkpoint lacks an array, orbax gives back what it was handed.
+  For an array that a checkpoint lacks, orbax would return the one from `like`.
   """
   apart = sorted(
       path for path in there | wanted if there.get(path) != wanted.get(path))

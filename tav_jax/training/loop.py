@@ -18,11 +18,12 @@ from tav_jax.training.step import State
 
 
 class Pace(NamedTuple):
-  """When a run looks at what the device does.
+  """When a run dispatches steps, saves and samples.
 
   Attributes:
-    steps: Where it ends.
-    steps_per_dispatch: Steps that the device takes between two looks at them.
+    steps: Steps of the whole run.
+    steps_per_dispatch: Steps that the device takes before the host reads
+      metrics.
     checkpoint_every: Steps between checkpoints; the last step has one too.
     sample_every: Steps between rounds of samples; the last step has one too.
   """
@@ -44,22 +45,22 @@ class Pace(NamedTuple):
           for every in (self.checkpoint_every, self.sample_every)))
 
   def samples(self, step: int) -> bool:
-    """Whether there are samples of a step."""
+    """Whether a step is followed by a round of samples."""
     return step == self.steps or step % self.sample_every == 0
 
   def saves(self, step: int) -> bool:
-    """Whether there is a checkpoint of a step: also before all samples."""
+    """Whether a step is followed by a checkpoint; also if it is sampled."""
     return self.samples(step) or step % self.checkpoint_every == 0
 
 
 class Dispatch(NamedTuple):
-  """What the device has just done.
+  """Some steps that the device has just taken.
 
   Attributes:
     step: Steps taken so far.
     state: The state after them. The next dispatch reuses its memory.
-    metrics: Of the dispatch's steps, by name: arrays `n ...`.
-    seconds: That they took.
+    metrics: Metrics of the n steps of this dispatch, by name: arrays `n ...`.
+    seconds: Seconds that these steps took.
   """
 
   step: int
@@ -72,16 +73,16 @@ def dispatches(
     take_steps: Callable, state: State, start: int, pace: Pace,
     name: str = "tuning",
 ) -> Generator[Dispatch, None, None]:
-  """Takes all steps that are left, some at a time, under a progress bar.
+  """Takes all remaining steps, some at a time, under a progress bar.
 
   Close it (`contextlib.closing`) where the body may raise, to end the bar.
 
   Args:
     take_steps: `(state, n) -> (state, metrics of n steps)`.
-    state: Where to start from.
-    start: Steps it has taken.
-    pace: Where to end, and after how many steps to stop for a look.
-    name: What the progress bar says is going on.
+    state: The state to start from.
+    start: Steps that it has taken.
+    pace: The steps of the run, and those of each dispatch.
+    name: Label of the progress bar.
   """
   step = start
   with tqdm.tqdm(
@@ -121,13 +122,13 @@ def check_finite(
   """Checks the losses of a dispatch that ended at `step`.
 
   Args:
-    losses: Of its steps.
-    step: Steps taken after it.
+    losses: Losses of its steps.
+    step: Steps taken so far.
     saved: Steps taken at the last checkpoint, if there is one.
-    advice: What the error advises.
+    advice: What the error message advises.
 
   Raises:
-    InputError: If one is not finite.
+    InputError: If a loss is not finite.
   """
   for i, loss in enumerate(losses):
     if not math.isfinite(loss):
