@@ -4,7 +4,7 @@ r"""Trains a latent text-to-image model from nothing, stage by stage.
       --workdir=runs/pretrain
 
 The same command goes on where it was interrupted. `WORKDIR/model` is the
-checkpoint, written anew at every look at a stage; diffusers loads it too.
+checkpoint so far, written at every look at a stage; diffusers loads it too.
 """
 
 import logging

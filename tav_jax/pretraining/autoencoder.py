@@ -2,9 +2,9 @@ r"""The autoencoder stage of latent diffusion (arXiv 2112.10752, Sec. 3.1).
 
   L = E |x - D(z)| + 2 E (x - D(z))^2 + w KL(q(z|x) || N(0, 1))          (1)
 
-per pixel and per latent number, with z drawn from q(z|x) = N(mean,
-exp(logvar)). The log variance starts low: at its usual start the decoder learns
-to live without z before z carries anything.
+averaged over pixels and over latent numbers, with z drawn from q(z|x) = N(mean,
+exp(logvar)). The log variance starts low: from its usual start, the decoder
+learns to ignore z before z carries information.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def train(
   Args:
     workdir: Directory of the whole run.
     config: `seed`, `start`, `data`, `model`, `optimizer`, `run` of the stage.
-    pictures: What to train on.
+    pictures: Pictures to train on.
   """
   vae = VAEConfig(
       **config.model.to_dict(), sample_size=config.data.size,
@@ -97,12 +97,12 @@ def init(vae: VAEConfig, seed: int) -> Params:
 
 
 def is_moments(path: str) -> bool:
-  """Whether the channels of a parameter are means, then log variances."""
+  """Whether a parameter's channels are first means, then log variances."""
   return path.startswith(("encoder/conv_out", "quant_conv"))
 
 
 def loss(vae: VAEConfig, kl_weight: float):
-  """Eq. (1) as a loss of `training.step`."""
+  """Eq. (1) as a `training.step.Loss`."""
   net = AutoencoderKL(vae)
 
   def loss(params, frozen, batch, key):
@@ -131,7 +131,7 @@ def scaling_factor(
 def psnr(
     images: Float[Array, "b h w c"], decoded: Float[Array, "b h w c"]
 ) -> float:
-  """Mean over pictures in [-1, 1] of the signal-to-noise ratio, in dB."""
+  """PSNR of pictures in [-1, 1], averaged over pictures, in dB."""
   return float(np.mean([
       measures.psnr(image, other.clip(-1, 1), span=2.0)
       for image, other in zip(images, decoded, strict=True)]))

@@ -56,12 +56,13 @@ def write(
 
   Args:
     model: The checkpoint's directory.
-    config: Of the diffusion stage.
+    config: Config of the diffusion stage.
     step: Steps taken.
     sizes: `unet` and `text`, millions of parameters; `words` and `positions`
       of the text encoder.
-    accuracies: The judge's, by kind of caption and group; may be empty.
-    count: Pictures judged of each kind.
+    accuracies: What the judge found, by kind of caption and by group; may be
+      empty.
+    count: Number of pictures judged of each kind.
   """
   text = _CARD.format(
       source=config.data.source, size=config.data.size,

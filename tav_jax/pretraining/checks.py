@@ -1,4 +1,4 @@
-"""Whether a config can be pretrained, found out before anything long begins."""
+"""Checks a pretraining config before anything long begins."""
 
 from collections.abc import Iterator, Sequence
 import dataclasses
@@ -30,7 +30,7 @@ _RANGES = (
     ("data.size", 8, 4096),
     ("data.seed", *settings.SEEDS),
 )
-# Of a stage; what it trains with is the same in all but the tokenizer's.
+# The same for a stage's keys; all stages but the tokenizer have these.
 _TRAINING = (
     ("optimizer.batch_size", *_FROM_ONE),
     ("optimizer.learning_rate", *_SHARE),
@@ -69,7 +69,7 @@ _OWN = {
 
 
 def check(config: ConfigDict, workdir: pathlib.Path) -> None:
-  """Raises an InputError that names the first value that will not do."""
+  """Raises an InputError that names the first invalid value."""
   unknown = [name for name in config.stages if name not in STAGES]
   if unknown or not config.stages:
     raise InputError(
@@ -90,7 +90,7 @@ def check(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 
 def check_count(config: ConfigDict, count: int) -> None:
-  """Raises an InputError if so many pictures are too few for a batch."""
+  """Raises an InputError if `count` pictures are too few for a batch."""
   for name in config.stages:
     size = 0 if name == "tokenizer" else config[name].optimizer.batch_size
     if size > count:
@@ -110,7 +110,7 @@ def _check_order(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 
 def _needs(config: ConfigDict, name: str) -> Iterator[tuple[str, str]]:
-  """Parts of the model that a stage starts from, with who makes them."""
+  """Yields the parts of the model that a stage needs, and the stage of each."""
   if name == "diffusion" and config.diffusion.model.latent:
     yield "vae", "autoencoder"
   if name == "diffusion" and diffusion.has_text(config.diffusion.model):
@@ -188,7 +188,7 @@ def _check_schedule(config: ConfigDict) -> None:
 
 
 def _check_size(config: ConfigDict, factor: int, what: str) -> None:
-  """Whether pictures can be cut or halved as a part wants them."""
+  """Raises an InputError unless `factor` divides the pictures' size."""
   size = config.data.size
   if size % factor:
     raise InputError(

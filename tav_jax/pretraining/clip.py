@@ -25,8 +25,8 @@ from tav_jax.training import contrastive
 log = logging.getLogger(__name__)
 
 _MEASURED = 256
-# Token and position embeddings of this size are left sooner than CLIP's own
-# 0.02 and 0.01, with which a short training spends most of its time.
+# Factors on CLIP's initial embeddings, of size 0.02 and 0.01: from so small a
+# start, a short training would spend most of its time on growing them.
 _TOKEN_SCALE, _POSITION_SCALE = 10.0, 5.0
 
 
@@ -40,7 +40,7 @@ def train(
     workdir: Directory of the whole run.
     config: `seed`, `start`, `data`, `model`, `optimizer`, `run` of the stage.
     pictures: What to train on.
-    tokenizer: Of the captions.
+    tokenizer: Tokenizer of the captions.
   """
   size = config.model.image_size
   clip = configuration(config.model, tokenizer)
@@ -79,7 +79,7 @@ def train(
 
 
 def _image(pixels: np.ndarray, size: int) -> np.ndarray:
-  """A picture as the image tower sees it, in [-1, 1]."""
+  """A picture at the image tower's size, in [-1, 1]."""
   if pixels.shape[0] != size:
     pixels = np.asarray(Image.fromarray(pixels).resize(
         (size, size), Image.Resampling.BICUBIC))
@@ -87,7 +87,7 @@ def _image(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 def configuration(model: ConfigDict, tokenizer) -> CLIPConfig:
-  """Both towers, for that tokenizer."""
+  """Config of both towers, for that tokenizer."""
   tower = dict(
       width=model.width, mlp_width=4 * model.width, layers=model.layers,
       heads=model.heads)
@@ -114,7 +114,7 @@ def init(clip: CLIPConfig, seed: int):
 
 
 def loss(clip: CLIPConfig):
-  """The contrastive loss as a loss of `training.step`."""
+  """The contrastive loss as a `training.step.Loss`."""
   net = CLIP(clip)
 
   def loss(params, frozen, batch, key):

@@ -1,7 +1,7 @@
-"""The diffusion stage: latent diffusion, or DDPM in pixels; text or no text.
+"""The diffusion stage: in latents or, as DDPM, in pixels; with text or without.
 
-Latents are sampled with DDIM, pixels with DDPM's own sampler; both are guided
-if there is a text.
+Latents are sampled with DDIM, pixels with DDPM's own sampler; a network with
+text is sampled with guidance.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,8 +38,8 @@ def train(
 ) -> None:
   """Trains a U-Net, and the text encoder if any; exports to `workdir`/model.
 
-  The text encoder starts as that of the CLIP stage, or of the earlier model.
-  With latents and text the export is a whole text-to-image pipeline, with a
+  The text encoder starts from that of the CLIP stage, or of an earlier model.
+  With latents and text, the export is a whole text-to-image pipeline with a
   model card.
 
   Args:
@@ -48,7 +48,7 @@ def train(
     config: `seed`, `start`, `data`, `model`, `schedule`, `sampling`,
       `optimizer`, `run`.
     pictures: What to train on.
-    tokenizer: Of the captions; None for a network without text.
+    tokenizer: Tokenizer of the captions; None for a network without text.
   """
   model, latent = workdir / "model", config.model.latent
   if latent:
@@ -115,12 +115,12 @@ def train(
 
 
 def has_text(model: ConfigDict) -> bool:
-  """Whether the network of a config's `model` is told what to draw."""
+  """Whether the network of a config's section `model` takes a text."""
   return model.get("captioned", True)
 
 
 def _earlier(directory: pathlib.Path, text) -> Params:
-  """Network and, if there is a text, text encoder of an earlier model."""
+  """An earlier model's network and, if `text`, its text encoder."""
   _, unet = load.load_unet(directory / "unet", temporal="none")
   if text is None:
     return {"unet": unet}
@@ -130,7 +130,7 @@ def _earlier(directory: pathlib.Path, text) -> Params:
 
 
 def _shown(pictures, text) -> dict[str, list[dict]]:
-  """Records whose captions are drawn at every look, by the sheet's name."""
+  """Records whose captions are sampled at every look, by name of the sheet."""
   if text is None:
     return {"samples": [{"caption": ""}] * _SHOWN_WITHOUT_TEXT}
   return {
@@ -139,7 +139,7 @@ def _shown(pictures, text) -> dict[str, list[dict]]:
 
 
 def _said(record) -> dict[str, int]:
-  """Labels of what the caption says."""
+  """The labels of the groups that a caption tells."""
   labels = judge.labels(record)
   return {name: labels[name] for name in scene.GROUPS}
 
@@ -174,10 +174,10 @@ def network(
   """The image network of a config.
 
   Args:
-    model: The config's section.
+    model: The config's section `model`.
     size: Height and width of the latents (or pixels).
-    channels: Their channels.
-    text_width: Of the text's embeddings; None for no text.
+    channels: Channels of the latents (or pixels).
+    text_width: Width of the text's embeddings; None for no text.
   """
   attention = tuple(model.attention)
   return UNetConfig(
@@ -191,9 +191,9 @@ def network(
 
 
 def heads(model: ConfigDict) -> tuple[int, ...]:
-  """Attention heads of each level: as many of `head_width` as it has room for.
+  """Attention heads of each level: as many of `head_width` as its width holds.
 
-  Where there is room for none or one it has one, of all its channels.
+  A level that is too narrow for two has one head, of all its channels.
   """
   return tuple(
       max(1, width // model.head_width) if there else 1
@@ -201,7 +201,7 @@ def heads(model: ConfigDict) -> tuple[int, ...]:
 
 
 def attends(model: ConfigDict) -> tuple[bool, ...]:
-  """Which levels have attention; the coarsest's is in the middle, at least."""
+  """Which levels have attention; the coarsest has it at least in MidBlock."""
   return (*model.attention[:-1], True)
 
 

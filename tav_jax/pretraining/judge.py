@@ -1,4 +1,4 @@
-"""The judge stage: a classifier of drawings (see `evaluation.judge`)."""
+"""The judge stage: a classifier of drawings (see `storybook.judge`)."""
 
 import logging
 import pathlib
@@ -63,7 +63,7 @@ def _example(record, rng):
 
 
 def loss(classifier: ClassifierConfig):
-  """Cross entropy, summed over the groups, as a loss of `training.step`."""
+  """Cross entropy, summed over the groups, as a `training.step.Loss`."""
   net = Classifier(classifier)
 
   def loss(params, frozen, batch, key):

@@ -1,4 +1,4 @@
-"""Pictures encoded once, so that the diffusion stage need not encode them."""
+"""Latents of the pictures, encoded once before the diffusion stage."""
 
 import hashlib
 import json
@@ -19,9 +19,9 @@ _COMPARED = 64
 
 
 class Encoded:
-  """Records without their pictures, with `mean` and `std` of the latents.
+  """Records with `mean` and `std` of the latents in place of the picture.
 
-  Both `h w c`, float16, in the diffusion model's units.
+  Both are `h w c`, float16, in the diffusion model's units.
   """
 
   def __init__(self, records, mean: np.ndarray, std: np.ndarray):
@@ -40,12 +40,13 @@ def encode(
     pictures: Pictures, vae: VAE, weights: pathlib.Path,
     directory: pathlib.Path,
 ) -> Pictures:
-  """The training split, encoded; kept in `directory`.
+  """Splits whose training records are encoded; latents stay in `directory`.
 
   Args:
-    pictures: What to encode.
+    pictures: Pictures to encode.
     vae: The autoencoder.
-    weights: Its file. Other weights and other pictures are encoded anew.
+    weights: File of its weights. If weights or pictures have changed, all are
+      encoded anew.
     directory: Where `mean.npy` and `std.npy` (memory-mapped) are kept.
   """
   source = pictures.splits["train"]
@@ -68,7 +69,7 @@ def encode(
 
 
 def _fingerprint(source) -> str:
-  """Of some of the pictures."""
+  """A hash of some of the pictures."""
   digest = hashlib.sha256()
   for i in range(0, len(source), -(-len(source) // _COMPARED)):
     digest.update(source[i]["image"].tobytes())

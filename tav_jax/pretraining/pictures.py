@@ -1,4 +1,4 @@
-"""What the stages read: captioned pictures, and their latents once encoded."""
+"""What the stages train on: captioned pictures, and later their latents."""
 
 from collections.abc import Callable, Iterator, Sequence
 import dataclasses
@@ -18,7 +18,7 @@ from tav_jax.storybook.world import scene
 log = logging.getLogger(__name__)
 
 STORYBOOK = "storybook"
-_TEST_EVERY = 20  # Of a user's pictures, one in so many is not trained on.
+_TEST_EVERY = 20  # One in so many of a user's pictures is kept for testing.
 
 
 class Some:
@@ -49,7 +49,7 @@ class Pictures:
   def batches(
       self, size: int, seed: int, start: int, transform: Callable
   ) -> Iterator[dict[str, np.ndarray]]:
-    """The batches from `start` on: this process's share of each."""
+    """Batches from number `start` on; of each, this process's share."""
     return batches.batches(
         self.splits["train"], batch_size=size, seed=seed, start=start,
         process_index=jax.process_index(), process_count=jax.process_count(),
@@ -62,16 +62,16 @@ class Pictures:
 
 
 def load(config: ConfigDict, workdir: pathlib.Path) -> Pictures:
-  """Draws or reads what `config` (the section `data`) names, once.
+  """Draws or reads the pictures that `config` names, and keeps them.
 
   Args:
     config: `source` ("storybook" or a folder with `metadata.jsonl`), `count`
-      (how many to draw), `size` in pixels, `seed`, `free` (looks by lot),
-      `directory` ("" is `data` in the workdir).
+      (how many to draw), `size` in pixels, `seed`, `free` (random looks),
+      `directory` ("" is `data` in the workdir): the section `data`.
     workdir: The directory of the run.
 
   Raises:
-    InputError: If the folder is not such a one.
+    InputError: If the folder has no such file, or no pictures.
   """
   directory = pathlib.Path(config.directory or workdir / "data").expanduser()
   if config.source == STORYBOOK:
@@ -97,12 +97,13 @@ def _folder(config: ConfigDict, directory: pathlib.Path):
 
 
 def pixels(records: list[dict[str, Any]]) -> np.ndarray:
-  """Their pictures in [-1, 1], `b h w c`."""
+  """The records' pictures in [-1, 1], `b h w c`."""
   return video.to_model(np.stack([record["image"] for record in records]))
 
 
 def training_caption(record, rng: np.random.Generator) -> str:
-  """A drawn picture's caption with clauses left out, others' as they are."""
+  """A caption: of drawings with clauses left out, of other pictures as it is.
+  """
   if "scene" not in record:
     return record["caption"]
   drawn = scene.from_json(record["scene"])

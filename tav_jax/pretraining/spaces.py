@@ -1,4 +1,4 @@
-"""Where diffusion happens: in the latents of an autoencoder, or in pixels."""
+"""The space in which diffusion happens: an autoencoder's latents, or pixels."""
 
 from collections.abc import Callable
 import dataclasses
@@ -17,14 +17,14 @@ from tav_jax.types import Array
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-  """What the diffusion model sees of a picture.
+  """The form in which the diffusion model sees a picture, x_0.
 
   Attributes:
-    size: Height and width.
-    channels: Channels.
-    pictures: The pictures, with what `moments` reads.
+    size: Height and width of x_0.
+    channels: Channels of x_0.
+    pictures: The pictures, with the fields that `moments` reads.
     moments: From a training record to the `mean` and `std` of x_0, `h w c`.
-    decode: Pixels, about [-1, 1], of x_0, `b f h w c`.
+    decode: From x_0, `b f h w c`, to pixels in about [-1, 1].
   """
 
   size: int
@@ -35,15 +35,16 @@ class Space:
 
 
 def latents(workdir: pathlib.Path, size: int, pictures: Pictures) -> Space:
-  """Latents of the autoencoder that its stage has left in `workdir`.
+  """The latents of the autoencoder that its stage has written to `workdir`.
 
   Args:
     workdir: Directory of the whole run, where latents are also kept.
     size: Height and width of the pictures.
-    pictures: What to encode.
+    pictures: Pictures to encode.
 
   Raises:
-    InputError: If the autoencoder cannot be read or halve pictures of `size`.
+    InputError: If the autoencoder cannot be read, or its factor does not divide
+      `size`.
   """
   directory = workdir / "model/vae"
   vae = load.load_vae(directory)
@@ -60,7 +61,7 @@ def latents(workdir: pathlib.Path, size: int, pictures: Pictures) -> Space:
 
 
 def pixels(size: int, pictures: Pictures) -> Space:
-  """The pictures themselves, of that height and width."""
+  """The pixels of pictures of that height and width."""
 
   def moments(record):
     image = video.to_model(record["image"])

@@ -33,13 +33,13 @@ _PINS = workdirs.Pins(
 
 
 class Look(NamedTuple):
-  """What a stage hands to its `look` at the averaged parameters.
+  """The arguments of a stage's `look` at its result so far.
 
   Attributes:
     params: The averaged parameters.
     step: Steps taken.
-    directory: Where pictures go.
-    scalars: Logs named numbers.
+    directory: Directory for pictures.
+    scalars: Logs numbers by name.
   """
 
   params: Params
@@ -49,11 +49,11 @@ class Look(NamedTuple):
 
 
 def check(name: str, workdir: pathlib.Path, config: ConfigDict) -> None:
-  """Checks that a stage may start or go on; see `train` for the arguments.
+  """Checks that a stage may start or go on; arguments as for `train`.
 
   Raises:
-    InputError: If its directory is of another config or cannot be written, or
-      a batch cannot be split over the devices.
+    InputError: If its directory belongs to another config or cannot be written,
+      or a batch cannot be divided among the devices.
   """
   workdirs.check(workdir / name, config.to_dict(), _PINS)
   with about(f"{name}.optimizer."):
@@ -69,13 +69,13 @@ def train(
     batches: Callable[[int], Iterator[Any]],
     look: Callable[[Look], None],
 ) -> Params:
-  """Trains a stage that passed `check`, going on where it was left.
+  """Trains a stage that has passed `check`, from where it was left.
 
   Args:
     name: The stage; also its directory's name.
     workdir: The directory of the whole run.
-    config: `seed` and the stage's sections `optimizer` and `run`, and whatever
-      else defines it.
+    config: `seed`, the stage's sections `optimizer` and `run`, and all other
+      keys that its result depends on.
     params: Initial parameters.
     loss: As for `training.step.make_step`; its frozen tree is empty.
     batches: Yields batches of host arrays from the given one on.
@@ -132,7 +132,7 @@ def train(
       run.steps, run.steps_per_dispatch, run.checkpoint_every, run.look_every)
   if begun and pace.samples(begun) and not (
       looked.exists() and looked.read_text() == f"{begun}\n"):
-    look_at(state, begun)  # The run was killed before it came to that.
+    look_at(state, begun)  # The run was killed before its look at this step.
   with contextlib.closing(loop.dispatches(
       take_steps, state, begun, pace, name)) as dispatches:
     for at in dispatches:

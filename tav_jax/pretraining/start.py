@@ -1,7 +1,7 @@
-"""What stages start from: parameters of a model that was trained before.
+"""Starts stages from the parameters of a model that was trained before.
 
-A stage draws its initial parameters, then takes over what the earlier model has
-of them. A network may have grown: what the earlier one lacks stays as drawn.
+A stage draws its initial parameters, then replaces those that the earlier model
+has. A network may have grown: what the earlier one lacks stays as it was drawn.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def locate(checkpoint: str) -> pathlib.Path | None:
-  """Directory of the model to start from; None for "", which is from nothing.
+  """Directory of the model to start from; None for "", to start from nothing.
   """
   return files.locate(checkpoint) if checkpoint else None
 
@@ -28,21 +28,21 @@ def merge(
     initial: Params, earlier: Params, part: str,
     halves: Callable[[str], bool] = lambda path: False,
 ) -> Params:
-  """The initial parameters with those of an earlier model in their place.
+  """Initial parameters, of which an earlier model's replace those it has.
 
-  An array that has grown keeps the earlier one in its first places along every
-  axis: of a convolution with more channels, those that were there.
+  In an array that has grown, the earlier array fills the first places along
+  every axis, such as the channels that a convolution had before.
 
   Args:
-    initial: Of the network to train.
-    earlier: Of the earlier network; each must be in `initial`, too.
-    part: What the network is, for the error.
+    initial: Parameters of the network to train.
+    earlier: Parameters of the earlier network; their paths are in `initial`.
+    part: Name of the network, for the error message.
     halves: Whether the channels of the array at a path are two halves that grow
-      separately, as means and variances do.
+      separately, as means and log variances do.
 
   Raises:
-    InputError: If the earlier network has a parameter that the new one lacks,
-      or has smaller.
+    InputError: If the new network lacks a parameter of the earlier one, or has
+      a smaller one.
   """
   new, old = names.flatten(initial), names.flatten(earlier)
   merged = {

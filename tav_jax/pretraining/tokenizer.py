@@ -27,13 +27,13 @@ def train(
     directory: pathlib.Path, captions: Iterable[str], vocab_size: int,
     positions: int,
 ) -> transformers.CLIPTokenizer:
-  """Learns a tokenizer and writes it to `directory`, unless it is there.
+  """Learns a tokenizer and writes it to `directory`, unless one is there.
 
   Args:
-    directory: Where `vocab.json`, `merges.txt` and the rest go.
-    captions: What to learn from.
-    vocab_size: Tokens at most; 514 are the bytes and special tokens.
-    positions: Tokens a text encoder will read.
+    directory: Directory of `vocab.json`, `merges.txt` and the other files.
+    captions: Captions to learn from.
+    vocab_size: Most tokens; 514 of them are the bytes and special tokens.
+    positions: Most tokens of a text that the text encoder will read.
   """
   if not (directory / "tokenizer_config.json").exists():
     _write(directory, captions, vocab_size, positions)

@@ -15,17 +15,17 @@ from tav_jax.storybook.world import look, motion, scene
 from tav_jax.storybook.world.look import FREE
 from tav_jax.storybook.world.render import render
 
-_SAMPLED = 64  # Scenes that the fingerprint of the world is taken of.
+_SAMPLED = 64  # Scenes from which the fingerprint of the world is computed.
 
-# What a split's scenes may be, and the number that its draws start from.
+# Whether a split has the held-out pairs, and a number that seeds its draws.
 _SPLITS = {"train": (False, 0), "test": (False, 1), "held_out": (True, 2)}
 
 
 class StorybookImages(builder.Builder):
   """Drawn pictures.
 
-  Splits are `train` and `test`, without the pairs of subject and place that
-  are held out, and `held_out`, of those alone. A record has
+  Splits are `train` and `test`, without the held-out pairs of subject and
+  place, and `held_out`, with these pairs alone. A record has
 
       image    h w c, uint8
       caption  str, with every clause
@@ -168,7 +168,8 @@ def _features(free: bool) -> dict[str, tfds.features.FeatureConnector]:
 
 
 def groups(free: bool) -> dict[str, tuple[str, ...]]:
-  """What a picture's labels tell, and the values of each, in their order."""
+  """The groups that a picture's labels tell, and the values of each in order.
+  """
   return scene.GROUPS | (FREE if free else {})
 
 
@@ -212,7 +213,8 @@ def _counts(count: int, test_count: int) -> dict[str, int]:
 
 @functools.cache
 def _world(free: bool, frames: int = 1) -> str:
-  """Changes with what is drawn, so that no stale picture is read."""
+  """A hash that changes with what is drawn, so that no stale picture is read.
+  """
   drawn = [_scene("test", 0, free, number) for number in range(_SAMPLED)]
   digest = hashlib.sha256()
   for some in drawn:

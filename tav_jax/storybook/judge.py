@@ -1,7 +1,7 @@
-"""A judge that needs no person: it tells what a picture shows.
+"""The judge: a classifier that tells what a drawn picture shows.
 
-A classifier trained on drawings, whose labels are known. On samples of a model
-it counts how often a picture shows what its caption says.
+It is trained on drawings, whose labels are known, and counts how many of a
+model's samples show what their captions say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class Judge:
   params: Params
 
   def __call__(self, images: Float[Array, "b h w c"]) -> dict[str, np.ndarray]:
-    """The most likely value's index of every group, of images in [-1, 1]."""
+    """Index of every group's most likely value, for images in [-1, 1]."""
     parts = [
         _classify(self.config, self.params, images[i:i + _AT_A_TIME])
         for i in range(0, len(images), _AT_A_TIME)]
@@ -71,7 +71,7 @@ def describe(accuracy: Mapping[str, float]) -> str:
 
 
 def labels(record: Mapping) -> dict[str, int]:
-  """Those of a record of `datasets.StorybookImages`, by group."""
+  """The labels of a record of `dataset.StorybookImages`, by group."""
   values = list(map(int, record["labels"]))
   names = list(dataset.groups(free=len(values) > len(GROUPS)))
   return dict(zip(names, values, strict=True))
@@ -86,10 +86,10 @@ def save(directory: pathlib.Path, judge: Judge) -> None:
 
 
 def load(directory: pathlib.Path) -> Judge:
-  """Reads what `save` wrote.
+  """Reads a judge that `save` wrote.
 
   Raises:
-    InputError: If it is not there, or is a judge of another world.
+    InputError: If there is none, or it is a judge of another world.
   """
   try:
     values = json.loads((directory / "config.json").read_text())

@@ -1,6 +1,6 @@
 """The storybook world: drawn, captioned scenes with known motion.
 
-  scene    what there is to see, its caption and its labels
+  scene    what a picture shows, its caption and its labels
   motion   the scenes of a clip
   render   a scene's picture: place, then props and character, then style
 

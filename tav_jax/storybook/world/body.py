@@ -1,4 +1,4 @@
-"""What the subjects are put together from: limbs, heads, faces.
+"""The parts of which subjects are drawn: limbs, heads, faces.
 
 A character stands with its feet at the origin, is one high and looks at the
 viewer, a little to the right.
@@ -59,7 +59,7 @@ def eyes(p: Pen, colour: Colour = INK) -> None:
 
 
 def cheeks(p: Pen) -> None:
-  """Rosy."""
+  """Two rosy cheeks."""
   for x in (EYES[0] - 0.145, EYES[0] + 0.135):
     p.oval(x, _MOUTH[1] - 0.015, 0.036, 0.024, (250, 160, 140))
 
@@ -73,7 +73,7 @@ def smile(p: Pen, colour: Colour) -> None:
 
 
 def moustache(p: Pen, colour: Colour) -> None:
-  """Under the nose."""
+  """A moustache under the nose."""
   x, y = _MOUTH
   p.line([(x - 0.085, y + 0.01), (x, y - 0.025), (x + 0.085, y + 0.01)],
          colour, 0.045)
@@ -108,10 +108,10 @@ def fringe(p: Pen, colour: Colour) -> None:
 
 
 def shade(colour: Colour) -> Colour:
-  """Darker, as feet and trimmings are."""
+  """A darker shade, for feet and trimmings."""
   return mix(colour, INK, 0.3)
 
 
 def tint(colour: Colour) -> Colour:
-  """Lighter, as a belly is."""
+  """A lighter shade, for a belly."""
   return mix(colour, WHITE, 0.62)

@@ -21,7 +21,7 @@ def hat(p: Pen, colour: Colour, look: Look) -> None:
 
 
 def sunglasses(p: Pen, colour: Colour, look: Look) -> None:
-  """Large, dark, rimmed in white so that they show on black."""
+  """Large dark sunglasses, rimmed in white so that they show on black."""
   del look
   x, y = body.EYES
   for width, ink in ((0.075, (250, 250, 250)), (0.04, colour)):
@@ -35,7 +35,7 @@ def sunglasses(p: Pen, colour: Colour, look: Look) -> None:
            (150, 170, 200), 0.022)
 
 
-# The function and the colour of a garment that has none in its name.
+# A garment's function, and its colour if its name has none.
 TABLE = {
     "hat": (hat, (126, 80, 48)),
     "sunglasses": (sunglasses, (22, 20, 28)),

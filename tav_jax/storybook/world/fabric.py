@@ -36,9 +36,9 @@ def pattern(
   """Covers a part that is symmetric about x = 0 with a pattern.
 
   Args:
-    p: Draws it.
+    p: The pen that draws it.
     name: "plain", which draws nothing, "stripes", "dots" or "checks".
-    colour: Of what is drawn.
+    colour: Colour of the pattern.
     top: Upper end of the part.
     bottom: Lower end of the part.
     half: Half of the part's width at a height.
@@ -60,7 +60,7 @@ def pattern(
 
 
 def _band(p, colour, top, bottom, left, right, half) -> None:
-  """A piece of the part between two heights and two sides."""
+  """Draws the piece of the part between two heights and two sides."""
   clip = lambda x, y: min(max(x, -half(y)), half(y))
   if clip(left, top) < clip(right, top) or (
       clip(left, bottom) < clip(right, bottom)):
@@ -70,5 +70,5 @@ def _band(p, colour, top, bottom, left, right, half) -> None:
 
 
 def oval_half(y: float, rx: float, ry: float) -> Callable[[float], float]:
-  """`half` of `pattern` for an ellipse about (0, y)."""
+  """The argument `half` of `pattern` for an ellipse about (0, y)."""
   return lambda at: rx * max(0.0, 1 - ((at - y) / ry) ** 2) ** 0.5

@@ -23,8 +23,8 @@ class Flow(NamedTuple):
   """Where the pixels of one picture are in another.
 
   Attributes:
-    flow: By how much each moves, right and down, in pixels, `h w 2`.
-    visible: Which of them are still to be seen, `h w`.
+    flow: How far each pixel moves, right and down, in pixels, `h w 2`.
+    visible: Which pixels are still visible, `h w`.
   """
 
   flow: Float[np.ndarray, "h w 2"]
@@ -63,10 +63,10 @@ def flow(a: Scene, b: Scene, size: int = 64) -> Flow:
 
 
 class _Strokes:
-  """Takes a pen's strokes in place of a canvas.
+  """Records a pen's strokes in place of a canvas.
 
   Attributes:
-    corners: Of each stroke; the first is the background.
+    corners: Corners of each stroke; the first stroke is the background.
     owner: Number of the stroke that is on top at each canvas pixel.
   """
 
@@ -105,9 +105,9 @@ class _Strokes:
 
 
 def _motion(p: Corners, q: Corners) -> Float[np.ndarray, "2 3"]:
-  """The affine motion that takes corners p to q, as nearly as one can.
+  """The affine motion that takes corners p to q, by least squares.
 
-  One corner gives a translation, two a translation, turn and zoom.
+  One corner gives a translation, two a translation, a turn and a zoom.
   """
   if len(p) == 1:
     return np.concatenate([np.eye(2), (q - p).T], axis=1)

@@ -1,10 +1,10 @@
-"""What colours become at a time of day."""
+"""How colours look at a time of day."""
 
 from collections.abc import Callable
 
 from tav_jax.storybook.world.pen import Colour, mix
 
-# What is left of red, green and blue.
+# The share of red, green and blue that is left.
 _LEFT = {
     "day": (1.0, 1.0, 1.0),
     "evening": (0.98, 0.78, 0.68),

@@ -1,9 +1,9 @@
-"""Free appearance: what no caption tells, and every frame of a clip shares.
+"""Free appearance: what no caption tells, but all frames of a clip share.
 
-A look is drawn by lot. It gives frames of one clip something to agree on that
-the text does not determine: the pattern of a shirt, which the hat repeats, the
-colour that shirt, hat band and skis share, the time of day, which kind of trees
-or windows there is and in which colour, and where the sun stands.
+A look is random. It gives the frames of a clip something to agree on that the
+text does not determine: the pattern of a shirt, which the hat repeats, the
+colour that shirt, hat band and skis share, the time of day, the kind and colour
+of trees or windows, and where the sun stands.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ FREE = {
     "tint": TINTS,
     "sun": SUNS,
 }
-"""What can be told of a picture though its caption is silent, by group."""
+"""What a picture shows that its caption does not tell, by group."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Look:
   """The free appearance of a clip. By default everything looks as usual.
 
   Attributes:
-    pattern: On the subject's clothes, or its belly, and on its hat; of
+    pattern: Pattern of the subject's clothes, or belly, and of its hat; one of
       `PATTERNS`.
     accent: Hue, 0 to 1, of the pattern, the hat's band and the props; None for
       the usual colour of each.
     tone: Lightness of hair, fur or metal, 0 (light) to 1 (dark).
-    time: Of day; of `TIMES`.
-    kind: Which kind of repeated things the place has; of `KINDS`.
+    time: Time of day, one of `TIMES`.
+    kind: Kind of the repeated things in the place, one of `KINDS`.
     tint: Hue, 0 to 1, of the repeated things; None for their usual colours.
     sun: Where the sun, the moon or the earth stands, as a fraction of the
       picture's width; None for its usual place.
@@ -61,7 +61,7 @@ class Look:
 USUAL = Look()
 
 def random_look(rng: np.random.Generator) -> Look:
-  """A look by lot: the values of every group are equally likely."""
+  """A random look: the values of every group are equally likely."""
   pick = lambda values: values[rng.integers(len(values))]
   return Look(
       pattern=pick(PATTERNS),
@@ -75,7 +75,7 @@ def random_look(rng: np.random.Generator) -> Look:
 
 
 def labels(look: Look) -> dict[str, int]:
-  """Position of a random look's value in each group of `FREE`."""
+  """Index of a random look's value in each group of `FREE`."""
   accent, tint, sun = look.accent, look.tint, look.sun
   assert accent is not None and tint is not None and sun is not None
   return {
@@ -90,7 +90,7 @@ def labels(look: Look) -> dict[str, int]:
 
 
 def _hue(rng: np.random.Generator, names: int) -> float:
-  """A hue by lot that is nearer to one of the named ones than to the rest."""
+  """A random hue that is near to one of the named ones."""
   return float((rng.integers(names) + rng.uniform(-0.3, 0.3)) / names % 1)
 
 

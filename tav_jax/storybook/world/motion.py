@@ -12,7 +12,7 @@ def video(scene: Scene, frames: int = 16) -> list[Scene]:
   Position, phase, scroll and zoom of each are the clip's true motion.
 
   Args:
-    scene: Where it begins, but for `x`, around which it moves.
+    scene: The first scene, except that the subject moves around its `x`.
     frames: Number of scenes.
   """
   times = [i / max(frames - 1, 1) for i in range(frames)]

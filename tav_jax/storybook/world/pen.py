@@ -12,7 +12,7 @@ Colour = tuple[int, int, int]
 INK: Colour = (44, 36, 52)
 WHITE: Colour = (255, 255, 255)
 OUTLINE = 0.026
-"""Width of a character's outline, in heights of it."""
+"""Width of a character's outline, in heights of the character."""
 
 COLOURS: dict[str, Colour] = {
     "red": (224, 44, 44),
@@ -39,7 +39,7 @@ def hue(h: float, saturation: float = 0.75, value: float = 0.92) -> Colour:
 
 @runtime_checkable
 class Strokes(Protocol):
-  """What a pen draws with: as much of `ImageDraw` as it uses."""
+  """The methods of `ImageDraw` that a pen uses."""
 
   def polygon(self, points, fill: Any) -> None: ...
 
@@ -55,9 +55,9 @@ class Pen:
 
   Args:
     draw: Draws on the canvas.
-    matrix: Local to canvas coordinates, 2x3.
+    matrix: Maps local to canvas coordinates, 2x3.
     unit: Length of a local unit on the canvas, in pixels.
-    light: The colour that a colour has in the light that falls on it.
+    light: Maps a colour to how it looks in the light.
   """
 
   def __init__(

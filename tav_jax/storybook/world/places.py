@@ -1,8 +1,8 @@
 """The places. Each is one function `(view)` that fills the canvas.
 
-Things scroll with the scene's `pan`, near ones faster than far ones, and come
-back on the other side. `view.layout`, 0 to 1, moves them about. The repeated
-things of a place (trees, houses, corals) are of one kind and one tint.
+Things scroll with the scene's `pan`, near things faster than far ones, and come
+back on the other side. `view.layout`, 0 to 1, shifts them. The repeated things
+of a place (trees, houses, corals) have one kind and one tint.
 """
 
 from collections.abc import Iterator
@@ -18,23 +18,23 @@ from tav_jax.storybook.world.pen import Colour, hue, INK, mix, Pen, WHITE
 from tav_jax.storybook.world.scene import Scene
 
 _FAR, _MIDDLE, _NEAR = 0.35, 0.56, 1.0
-_ROUND = 1.4  # Widths after which what has scrolled away comes back.
+_ROUND = 1.4  # Widths after which a thing that has scrolled away comes back.
 _LAYOUTS = 4
 _SCROLL = 3  # Widths that the ground reaches beyond the picture on each side.
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-  """A canvas and what is to be seen of a place.
+  """A canvas, and how a place looks on it.
 
   Attributes:
     canvas: The whole picture, which the place fills.
     pen: Draws on it in the light of the time of day, in units of its width.
-    glow: Draws what gives light itself.
+    glow: Draws things that shine by themselves.
     look: The clip's free appearance.
     layout: Where things stand, 0 to 1.
     pan: How far the place has scrolled, in widths.
-    phase: The scene's, for things that move by themselves.
+    phase: The scene's phase, for things that move by themselves.
     zoom: How large everything is drawn.
   """
 
@@ -48,7 +48,7 @@ class View:
   zoom: float
 
   def x(self, place: float, speed: float) -> float:
-    """Where something is that stands at `place`, in widths."""
+    """Where a thing is that stood at `place` before scrolling, in widths."""
     return (place - speed * self.pan + 0.2) % _ROUND - 0.2
 
   def row(self, count: int, speed: float) -> Iterator[tuple[int, float]]:

@@ -1,6 +1,7 @@
 """Where arms and legs are at each moment of a verb.
 
-Lengths are in heights of the character, from between its feet, y downwards.
+Lengths are in heights of the character; the origin is between its feet, y
+points down.
 Phase has period 1.
 """
 
@@ -12,9 +13,9 @@ Points = list[tuple[float, float]]
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-  """Limbs as polylines, how far it leans (radians) and how high it is.
+  """Limbs as polylines, the body's lean (radians) and its height above ground.
 
-  "Front" is the side it faces.
+  "Front" is the side that the character faces.
   """
 
   back_arm: Points

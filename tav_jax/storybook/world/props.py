@@ -1,7 +1,8 @@
-"""What goes with a verb, behind or in front of the character.
+"""Things that belong to a verb, behind or in front of the character.
 
-Each is one function `(ground pen, phase, lift, look)`. The ground pen stands at
-the character's feet, in heights of it; `lift` is how high the character is.
+Each is one function `(ground pen, phase, lift, look)`. The ground pen's origin
+is at the character's feet, its unit the character's height; `lift` is how high
+the character is above ground.
 """
 
 import math
@@ -30,7 +31,7 @@ def skis(p: Pen, phase: float, lift: float, look: Look) -> None:
 
 
 def _behind(colour: Colour, look: Look) -> Colour:
-  """Of the ski that is farther away."""
+  """The colour of the farther ski."""
   return (150, 24, 60) if look.accent is None else mix(colour, INK, 0.4)
 
 
@@ -91,7 +92,7 @@ def _nothing(p: Pen, phase: float, lift: float, look: Look) -> None:
   del p, phase, lift, look
 
 
-# What is behind the character, and what is in front of it.
+# Functions of the things behind the character, and of those in front of it.
 TABLE = {
     "skiing": (skis, _nothing),
     "surfing": (surfboard, _nothing),

@@ -1,4 +1,4 @@
-"""What a picture can show, what is said of it, and drawing lots."""
+"""What a picture can show, its captions and labels, and random scenes."""
 
 from collections.abc import Collection
 import dataclasses
@@ -25,7 +25,7 @@ GROUPS = {
     "place": PLACES,
     "style": ("", *STYLES),
 }
-"""What can be told of a picture, by group; "" is none."""
+"""What captions and labels tell of a picture, by group; "" is none."""
 
 HELD_OUT = (
     ("man", "under the sea"),
@@ -46,23 +46,23 @@ class Scene:
   """One picture.
 
   Attributes:
-    subject: Who.
-    colour: Of the subject's body or clothes; "" is its natural one.
+    subject: Who is drawn.
+    colour: Colour of the subject's body or clothes; "" is its natural one.
     wearing: A garment, perhaps with a colour, or "".
     verb: What the subject does.
-    place: Where.
+    place: Where it is.
     style: How it is drawn; "" is plain.
     x: Middle of the subject, as a fraction of the picture's width.
-    y: Its feet, from above, as a fraction of the height.
-    scale: Its height, as a fraction of the height.
+    y: Feet of the subject, from above, as a fraction of the picture's height.
+    scale: Height of the subject, as a fraction of the picture's height.
     facing: 1 looks right, -1 left.
     phase: Position in the cycle of its motion, of period 1.
     pan: How far the background has scrolled, in widths.
     seed: Layout of the place.
-    look: What the caption leaves open.
-    zoom: How large everything is drawn about the picture's middle; at least 1.
-    pan_by: How far the camera pans over a clip, in widths, besides what it
-      follows the subject.
+    look: Appearance that the caption leaves open.
+    zoom: Magnification about the picture's middle; at least 1.
+    pan_by: How far the camera pans over a clip, in widths, besides following
+      the subject.
     zoom_by: How much `zoom` grows over a clip.
   """
 
@@ -86,18 +86,18 @@ class Scene:
 
 
 FIELDS = {group: group for group in GROUPS} | {"clothing": "wearing"}
-"""Which attribute of a scene holds a group's value."""
+"""The attribute of a scene that holds a group's value."""
 
 
 def labels(scene: Scene) -> dict[str, int]:
-  """Position of the scene's value in each of `GROUPS`."""
+  """Index of the scene's value in each of `GROUPS`."""
   return {
       group: values.index(getattr(scene, FIELDS[group]))
       for group, values in GROUPS.items()}
 
 
 def caption(scene: Scene, drop: Collection[str] = ()) -> str:
-  """An English sentence, without the groups in `drop`."""
+  """The scene in an English sentence, without the groups in `drop`."""
   say = lambda group: (
       "" if group in drop else getattr(scene, FIELDS[group]))
   text = _a(f"{say('colour')} {scene.subject}".strip())
@@ -125,13 +125,13 @@ def training_caption(scene: Scene, rng: np.random.Generator) -> str:
 def random_scene(
     rng: np.random.Generator, held_out: bool | None = None, free: bool = False
 ) -> Scene:
-  """A scene by lot.
+  """A random scene.
 
   Args:
-    rng: Draws the lots.
-    held_out: True for a pair of `HELD_OUT`, False for none of them, None for
-      either.
-    free: Whether the look and the camera are drawn by lot, too.
+    rng: Source of randomness.
+    held_out: True for a pair of `HELD_OUT`, False for another pair, None for
+      any pair.
+    free: Whether the look and the camera are random, too.
   """
   pick = lambda values: values[rng.integers(len(values))]
   pairs = [(subject, place) for subject in SUBJECTS for place in PLACES]
@@ -156,7 +156,7 @@ def random_scene(
 
 
 def to_json(scene: Scene) -> str:
-  """What `from_json` reads."""
+  """The scene as a text that `from_json` reads."""
   return json.dumps(dataclasses.asdict(scene))
 
 
@@ -167,9 +167,9 @@ def from_json(text: str) -> Scene:
 
 
 def _filmed(scene: Scene, rng: np.random.Generator) -> Scene:
-  """The scene with a look by lot, seen by a camera that moves by lot.
+  """The scene with a random look, seen by a camera that moves at random.
 
-  However far the camera zooms in, the subject is as large as the scene's.
+  At its largest zoom, the subject is as large as in the given scene.
   """
   zoom, zoom_by = 1 + _ZOOMED * rng.random(), 0.0
   if moves := rng.random() < _CAMERA_MOVES:
