@@ -6,8 +6,11 @@ renames it, so a run that is killed while it saves finds the one before.
 
 from collections.abc import Iterator
 import contextlib
+import functools
+import logging
 import os
 import pathlib
+import sys
 
 import jax
 import numpy as np
@@ -98,6 +101,7 @@ class Checkpoints:
   @contextlib.contextmanager
   def _readable(self, step: int | None) -> Iterator[None]:
     """Turns errors of the block into an InputError that says what to do."""
+    _leave_out_late_reads()
     try:
       yield
     except Exception as error:  # orbax raises bare ones for damaged files.
@@ -110,6 +114,25 @@ class Checkpoints:
   def close(self) -> None:
     """Ends orbax's background work."""
     self._manager.close()
+
+
+@functools.cache
+def _leave_out_late_reads() -> None:
+  """Leaves orbax's reads that fail late out of what the process prints.
+
+  orbax closes its event loop at the first array that it cannot read. Arrays
+  still being read then find the loop closed, in threads of their own, and fail
+  when nobody waits for them any more. All other errors are printed as before.
+  """
+  before = sys.unraisablehook
+
+  def hook(unraisable):
+    if str(unraisable.exc_value) != "Event loop is closed":
+      before(unraisable)
+
+  sys.unraisablehook = hook
+  logging.getLogger("asyncio").addFilter(
+      lambda record: "exception was never retrieved" not in record.getMessage())
 
 
 def _shapes(tree: Params) -> dict[str, tuple[int, ...]]:
