@@ -1,10 +1,11 @@
-r"""The embedded model: a small latent text-to-image model of the drawn world.
+r"""A small latent text-to-image model of the drawn world, 96x96 pixels.
 
   python -m tav_jax.pretrain --config=configs/pretrain_storybook.py \
-      --workdir=runs/pretrain
+      --workdir=runs/pretrain --config.start=storybook
 
-Runs offline, on two cores in hours; stop it at any time and run it again.
-More steps make a better model: `--config.diffusion.run.steps=100000`.
+Goes on from the embedded model; leave `start` out to train from nothing. Runs
+offline, on two cores in many hours; stop it at any time and run it again. More
+steps make a better model: `--config.diffusion.run.steps=100000`.
 """
 
 from ml_collections import ConfigDict
