@@ -21,10 +21,10 @@ class Part:
   """A network with its parameters.
 
   Attributes:
-    config: Its config.
-    params: Its parameters.
-    mesh: The mesh on all of whose devices they lie; None while they are arrays
-      of the host, which the default device gets at the first use.
+    config: Config of the network.
+    params: Parameters of the network.
+    mesh: The mesh that has the parameters on all devices; None while they are
+      arrays of the host, which move to the default device at the first use.
   """
 
   config: Any
@@ -34,7 +34,7 @@ class Part:
   def on(self, mesh: Mesh, dtype: Any):
     """The part on all devices of a mesh, computing in `dtype`.
 
-    Takes the parameters away from this one.
+    Empties this part of its parameters.
     """
     everywhere = jax.tree.map(
         lambda _: placement.everywhere(mesh), self.params)
@@ -45,7 +45,7 @@ class Part:
 
   @functools.cached_property
   def _on_device(self) -> Params:
-    """The parameters, which travel to the device once and not at every call."""
+    """The parameters, moved to the device once rather than at every call."""
     return jax.device_put(self.params) if self.mesh is None else self.params
 
 
@@ -53,7 +53,7 @@ class Part:
 class VAE(Part):
   """The autoencoder, on videos, a few frames at a time.
 
-  Frames need nothing of each other: all devices of the mesh share them,
+  Frames are independent: they are divided among all devices of the mesh,
   whatever its axes are.
 
   Attributes:
@@ -98,10 +98,10 @@ class VAE(Part):
             *video.shape[:2], *xs[0].shape[1:]), *pieces)
 
   def piece(self, frames: int) -> int:
-    """How many of so many frames are done at a time.
+    """The number of frames that are processed at a time, of `frames` in all.
 
-    The same number each time, so that one compiled program serves all, and a
-    multiple of the devices; the last piece is filled up.
+    It is the same each time, so that one compiled program serves them all, and
+    a multiple of the devices; the last piece is filled up.
     """
     devices = 1 if self.mesh is None else self.mesh.size
     pieces = -(-frames // (self.frames_at_a_time * devices))

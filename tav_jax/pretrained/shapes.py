@@ -22,11 +22,11 @@ class Shapes(NamedTuple):
   """A checkpoint without its weights; parameters are `ShapeDtypeStruct`s.
 
   Attributes:
-    unet_config: The inflated U-Net.
-    unet_params: Its parameters.
-    vae_config: The autoencoder.
-    vae_params: Its parameters.
-    text_config: The text encoder.
+    unet_config: Config of the inflated U-Net.
+    unet_params: Parameters of the U-Net.
+    vae_config: Config of the autoencoder.
+    vae_params: Parameters of the autoencoder.
+    text_config: Config of the text encoder.
     schedule: Noise schedule and kind of prediction.
   """
 

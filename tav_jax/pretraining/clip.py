@@ -39,7 +39,7 @@ def train(
   Args:
     workdir: Directory of the whole run.
     config: `seed`, `start`, `data`, `model`, `optimizer`, `run` of the stage.
-    pictures: What to train on.
+    pictures: Pictures to train on.
     tokenizer: Tokenizer of the captions.
   """
   size = config.model.image_size

@@ -47,7 +47,7 @@ def train(
       `model/vae`, for latents, and `model/clip`, for text.
     config: `seed`, `start`, `data`, `model`, `schedule`, `sampling`,
       `optimizer`, `run`.
-    pictures: What to train on.
+    pictures: Pictures to train on.
     tokenizer: Tokenizer of the captions; None for a network without text.
   """
   model, latent = workdir / "model", config.model.latent

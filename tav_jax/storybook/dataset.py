@@ -124,8 +124,8 @@ def images(
     count: Pictures in `train`.
     test_count: Pictures in `test` and in `held_out`; 0 for no such splits.
     size: Height and width in pixels.
-    seed: Of what is drawn.
-    free: Whether looks are drawn by lot and told by the labels, too.
+    seed: Seed of the drawings.
+    free: Whether looks are random, and told by the labels.
   """
   return builder.sources(builder.prepare(StorybookImages(
       data_dir=data_dir, count=count, test_count=test_count, size=size,
@@ -150,8 +150,8 @@ def videos(
     test_count: Clips in `test` and in `held_out`; 0 for no such splits.
     frames: Frames in a clip.
     size: Height and width in pixels.
-    seed: Of what is drawn.
-    free: Whether looks are drawn by lot and told by the labels, too.
+    seed: Seed of the drawings.
+    free: Whether looks are random, and told by the labels.
   """
   return builder.sources(builder.prepare(StorybookVideos(
       data_dir=data_dir, count=count, test_count=test_count, frames=frames,
