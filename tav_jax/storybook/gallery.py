@@ -31,7 +31,7 @@ _ROWS = {
     "style": (Scene(subject="woman", verb="surfing"), "plain"),
 }
 
-# What the values of free groups are shown on.
+# The scene on which the values of free groups are shown.
 _LOOK = look.Look(
     pattern="stripes", accent=0.55, kind="first", tint=1 / 3, sun=0.8,
     layout=0.3)

@@ -118,11 +118,11 @@ class Checkpoints:
 
 @functools.cache
 def _leave_out_late_reads() -> None:
-  """Leaves orbax's reads that fail late out of what the process prints.
+  """Silences reads that are still in flight when one has failed.
 
-  orbax closes its event loop at the first array that it cannot read. Arrays
-  still being read then find the loop closed, in threads of their own, and fail
-  when nobody waits for them any more. All other errors are printed as before.
+  orbax closes its event loop at the first array that it cannot read. Threads
+  that are still reading other arrays then find the loop closed and fail, when
+  nothing waits for them any more. All other errors are printed as before.
   """
   before = sys.unraisablehook
 
