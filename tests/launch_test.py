@@ -399,7 +399,7 @@ def main(config, workdir):
       str(workdir), cli._MULTI_HOST.value, config.video.path,
       config.video.caption, config.sampling.prompts]))
 
-cli.run(main)
+cli.run(main, multi_host=True)
 """
 
 

@@ -48,6 +48,7 @@ def get_config():
   config.data.size = 16
   config.tokenizer.captions = 40
   config.autoencoder.model.channels = (8, 8)
+  config.autoencoder.model.latent_channels = 4
   config.autoencoder.model.groups = 4
   config.judge.model.channels = (16,)
   config.clip.model.width = 16

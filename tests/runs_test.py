@@ -145,7 +145,7 @@ def test_advice_after_running_out_of_memory(tmp_path, monkeypatch, capsys):
     config.update_from_flattened_dict(changes | sizes | more)
     tuning.run(config, workdir)
 
-  def no_memory(step):
+  def no_memory(*given):
     def steps(*args):
       raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 99 GB")
     return steps
