@@ -101,9 +101,12 @@ class TemporalAttention(nn.Module):
     x = activations.constrain(x, frames=1)
     q, k, v = _project_qkv(
         x, x, self.heads, self.compute.dtype, kernel_init=_TORCH_LINEAR)
-    y = _merge_heads(attention.temporal(q, k, v, self._bias(x.shape[2])))
+    # And so of their gradients.
+    here = lambda x: activations.constrain(x, frames=2)
+    y = here(attention.temporal(
+        here(q), here(k), here(v), self._bias(x.shape[2])))
     y = _project_out(
-        y, x.shape[-1], self.compute.dtype,
+        _merge_heads(y), x.shape[-1], self.compute.dtype,
         kernel_init=nn.initializers.zeros_init())
     return activations.constrain(
         rearrange(y, "b s f c -> b f s c"), frames=1)
