@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bench import random_checkpoint
+from tav_jax import pretrained
 from tav_jax.errors import InputError
 from tav_jax.parallel import placement
 from tav_jax.pipelines import editing, video_model
@@ -159,6 +160,28 @@ def test_fit_keeps_less_and_predicts_about_the_same(tmp_path):
   video = np.linspace(-1, 1, 2 * 8 * 8 * 3).reshape(1, 2, 8, 8, 3)
   np.testing.assert_allclose(
       *(model.vae.encode(video)[0] for model in (given, fit)), atol=1e-5)
+
+
+def test_all_parts_lie_on_the_device_in_the_type_of_the_arithmetic(tmp_path):
+  random_checkpoint.write(tmp_path, "tiny1")
+  model = video_model.load(video_model.ModelSettings(
+      str(tmp_path), trainable=TRAINABLE, dtype="bfloat16"))
+  parts = model.vae, model.text_encoder
+  for x in jax.tree.leaves([part.params for part in parts]):
+    assert isinstance(x, jax.Array) and x.dtype == jax.numpy.bfloat16
+  video = np.linspace(-1, 1, 2 * 8 * 8 * 3).reshape(1, 2, 8, 8, 3)
+  mean, std = model.vae.encode(video)
+  for x in (mean, std, model.vae.decode(mean), model.embed(["a"])):
+    assert x.dtype == np.float32 and np.isfinite(x).all()
+
+
+def test_parts_that_are_loaded_alone_go_to_the_device_once(tmp_path):
+  random_checkpoint.write(tmp_path, "tiny1")
+  encoder = pretrained.load_pretrained(tmp_path).text_encoder
+  tokens = np.zeros((1, encoder.config.positions), np.int32)
+  first = encoder(tokens)
+  with jax.transfer_guard_host_to_device("disallow"):
+    np.testing.assert_array_equal(encoder(jax.device_put(tokens)), first)
 
 
 def test_words_that_do_not_fit_are_named(model, caplog):
