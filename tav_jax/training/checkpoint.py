@@ -6,11 +6,8 @@ renames it, so a run that is killed while it saves finds the one before.
 
 from collections.abc import Iterator
 import contextlib
-import functools
-import logging
 import os
 import pathlib
-import sys
 
 import jax
 import numpy as np
@@ -101,38 +98,18 @@ class Checkpoints:
   @contextlib.contextmanager
   def _readable(self, step: int | None) -> Iterator[None]:
     """Turns errors of the block into an InputError that says what to do."""
-    _leave_out_late_reads()
     try:
       yield
     except Exception as error:  # orbax raises bare ones for damaged files.
       reason = (str(error).strip() or repr(error)).splitlines()[0][:120]
       raise InputError(
           f"checkpoint {self._directory}/{step} cannot be restored "
-          f"({reason}); delete that directory to resume from an earlier one, "
-          "or use another --workdir") from error
+          f"({reason}); delete that directory to go on from an earlier one, "
+          "or start anew in another directory") from error
 
   def close(self) -> None:
     """Ends orbax's background work."""
     self._manager.close()
-
-
-@functools.cache
-def _leave_out_late_reads() -> None:
-  """Silences reads that are still in flight when one has failed.
-
-  orbax closes its event loop at the first array that it cannot read. Threads
-  that are still reading other arrays then find the loop closed and fail, when
-  nothing waits for them any more. All other errors are printed as before.
-  """
-  before = sys.unraisablehook
-
-  def hook(unraisable):
-    if str(unraisable.exc_value) != "Event loop is closed":
-      before(unraisable)
-
-  sys.unraisablehook = hook
-  logging.getLogger("asyncio").addFilter(
-      lambda record: "exception was never retrieved" not in record.getMessage())
 
 
 def _shapes(tree: Params) -> dict[str, tuple[int, ...]]:
