@@ -16,7 +16,8 @@ from ml_collections import ConfigDict
 from tav_jax import cli
 from tav_jax.runs import manifest, many
 
-_VIDEOS = flags.DEFINE_string("videos", "", "List of videos, .csv or .jsonl.")
+_VIDEOS = flags.DEFINE_string(
+    "videos", "", "List of videos, .csv, .tsv or .jsonl.")
 _TOGETHER = flags.DEFINE_integer(
     "together", 1, "How many videos of equal shape to tune in one program.")
 _SHARD = flags.DEFINE_string(

@@ -56,11 +56,9 @@ def test_a_csv_and_json_lines_say_the_same(tmp_path, base):
 @pytest.mark.parametrize("row,told", [
     ("a.mp4,,a dog", "videos.csv line 2: no 'caption'"),
     ("a.mp4,a cat,a dog,x", "more fields than"),
-    ("a b.mp4,a cat,a dog", "name 'a b'"),
-    ("../.mp4,a cat,a dog", "name '.mp4'"),
     ("a.mp4,a cat,a dog\nb/a.mp4,a cat,a dog",
      "videos.csv line 3: another video"),
-    ("a.mp4,a cat,|", "sampling.prompts="),
+    ("a.mp4,a cat,|", "line 2: prompts='|': expected a text"),
     ("", "it has no videos"),
 ])
 def test_lists_that_will_not_do(tmp_path, base, row, told):
@@ -84,9 +82,15 @@ def test_columns_that_will_not_do(tmp_path, base, column, value, told):
 
 
 @pytest.mark.parametrize("changes,told", [
-    ({"prompts": 5}, "prompts=5: expected a text or a list of texts"),
-    ({"prompts": ["a dog", 5]}, "expected a text or a list of texts"),
-    ({"prompts": {"a": 1}}, "expected a text or a list of texts"),
+    ({"prompts": 5}, "prompts=5: expected a text, or a list"),
+    ({"prompts": ["a dog", 5]}, "or a list or an object of texts"),
+    ({"prompts": {"a": 1}}, "a list or an object of texts"),
+    ({"prompts": {}}, "a list or an object of texts"),
+    ({"prompts": ["a dog", " "]}, "a list or an object of texts"),
+    ({"prompts": None}, "no 'prompts'"),
+    ({"video.path": "b.mp4"}, "the column 'video' says it"),
+    ({"name": ["a"]}, "expected the name of a directory"),
+    ({"seed": "1e400"}, "seed='1e400': expected int"),
     ({"caption": ["a cat"]}, "caption=['a cat']: expected a text"),
     ({"video": 3}, "video=3: expected a text"),
 ])

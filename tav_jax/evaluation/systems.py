@@ -1,6 +1,6 @@
 """Reads the videos of one system, with their prompts, to be scored."""
 
-import json
+import os
 import pathlib
 import re
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from tav_jax.data import jsonl, video
+from tav_jax.data import jsonl, names, texts, video
 from tav_jax.errors import InputError
 
 _EXPECTED = (
@@ -79,8 +79,9 @@ def _number(samples: pathlib.Path) -> list[int]:
 
 def _of_samples(directory: pathlib.Path) -> list[Result]:
   """A round of samples, read from PNG frames, since mp4 is lossy."""
+  file = directory / "record.json"
+  record = jsonl.loads(texts.read(file, _EXPECTED), f"{file}", _EXPECTED)
   try:
-    record = json.loads((directory / "record.json").read_text())
     prompts = set(record["prompts"])
     shown = {
         entry["label"]: directory / "frames" / pathlib.Path(entry["file"]).stem
@@ -88,20 +89,20 @@ def _of_samples(directory: pathlib.Path) -> list[Result]:
     return [
         Result(label, path, shown.get("source"))
         for label, path in shown.items() if label in prompts]
-  except (OSError, ValueError, KeyError, TypeError) as error:
+  except (KeyError, TypeError) as error:
     raise InputError(
-        f"{directory}/record.json: cannot be read ({error}); expected "
-        f"{_EXPECTED}") from error
+        f"{file}: cannot be read ({error!r}); expected {_EXPECTED}") from error
 
 
 def _of_folder(folder: pathlib.Path) -> list[Result]:
   results = []
   for where, row in jsonl.read(folder / "metadata.jsonl", _EXPECTED):
-    try:
-      result = Result(str(row["text"]), folder / row["file_name"])
-    except (KeyError, TypeError) as error:
-      raise InputError(f"{where}: {row}: expected {_EXPECTED}") from error
-    if not result.path.exists():
+    name, prompt = row.get("file_name"), row.get("text")
+    if not (isinstance(name, str) and isinstance(prompt, str)
+            and name.strip() and prompt.strip()):
+      raise InputError(f"{where}: {row}: expected {_EXPECTED}")
+    result = Result(prompt, names.find(folder / name))
+    if not os.path.exists(result.path):  # Too long a name is no error.
       raise InputError(
           f"{where}: {result.path}: no such file; expected a path relative to "
           f"{folder}")

@@ -1,4 +1,4 @@
-"""Lists of videos to tune, each a row of a CSV file or a line of JSON.
+"""Lists of videos to tune, each a row of a table or a line of JSON.
 
   video,caption,prompts,video.stride
   cat.mp4,a cat is walking,a dog is walking | a robot is walking,4
@@ -6,17 +6,19 @@
   {"video": "cat.mp4", "caption": "a cat is walking", "prompts": ["a dog ..."]}
 
 Other columns are config keys, for that video alone. Paths are relative to the
-list. A video's name is that of its file, or the value of a column `name`.
+list. In JSON prompts may be an object too, whose values count. A video's name
+is the value of a column `name`, or made of that of its file.
 """
 
-import csv
+from collections.abc import Iterator
+import difflib
 import pathlib
-import re
 from typing import Any
+import unicodedata
 
 from ml_collections import ConfigDict
 
-from tav_jax.data import jsonl
+from tav_jax.data import jsonl, names, spreadsheet
 from tav_jax.errors import InputError
 from tav_jax.runs import settings as settings_lib
 from tav_jax.runs import workdir as workdirs
@@ -28,6 +30,9 @@ _EXAMPLE = (
     '"prompts": ["a dog is walking"]}')
 _REQUIRED = ("video", "caption", "prompts")
 _OWN = ("seed", "video", "optimizer", "sampling")  # Sections a row may change.
+_SAME = {  # Keys that have a column of another name.
+    "video.path": "video", "video.caption": "caption",
+    "sampling.prompts": "prompts"}
 
 
 def read(
@@ -36,7 +41,7 @@ def read(
   """The jobs of a list.
 
   Args:
-    path: A .csv or .jsonl file.
+    path: A .csv, .tsv or .jsonl file.
     base: The config that every row changes, such as `configs/default.py`'s.
     workdir: Where each job gets a directory of its name.
 
@@ -44,65 +49,78 @@ def read(
     InputError: If the list cannot be read, or a row is invalid. Whether the
       video files exist is not checked here.
   """
-  jobs = {}
+  jobs: dict[str, Job] = {}
+  places: dict[str, str] = {}  # Of names, as disks that ignore case see them.
   for where, row in _rows(path):
-    missing = [name for name in _REQUIRED if not row.get(name)]
-    if missing:
-      raise InputError(
-          f"{where}: no {missing[0]!r}; expected {', '.join(_REQUIRED)}")
-    _check_texts(where, row)
-    name = str(row.pop("name", "") or pathlib.Path(row["video"]).stem)
-    if not re.fullmatch(r"\w[\w.-]*", name):
-      raise InputError(
-          f"{where}: name {name!r}: expected letters, digits, '-', '_' and "
-          "'.', as of a directory; give it one in a column 'name'")
-    if name in jobs:
-      raise InputError(
-          f"{where}: another video is called {name!r} too; give them names in "
-          "a column 'name'")
     try:
-      settings = _settings(row, base, path.parent)
-      settings_lib.check(settings)
+      job = _job(row, base, path.parent, workdir)
+      seen = places.setdefault(job.name.casefold(), where)
+      if seen is not where:
+        raise InputError(
+            f"another video is called {job.name!r} too, that of {seen}; give "
+            "them names in a column 'name'")
     except InputError as error:
       raise InputError(f"{where}: {error}") from error
-    jobs[name] = Job(name, settings, workdir / name)
+    jobs[job.name] = job
   if not jobs:
     raise InputError(f"{path}: it has no videos; expected a row for each")
   return list(jobs.values())
 
 
-def _rows(path: pathlib.Path):
+def _rows(path: pathlib.Path) -> Iterator[tuple[str, dict[str, Any]]]:
   """Yields each row's place in the file, "FILE line 3", and its fields."""
-  if path.suffix not in (".csv", ".jsonl") or not path.is_file():
-    raise InputError(
-        f"--videos={path}: expected a .csv or .jsonl file that is there")
-  if path.suffix == ".jsonl":
-    yield from jsonl.read(path, _EXAMPLE)
-    return
-  try:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-      reader = csv.DictReader(file, strict=True)
-      for row in reader:
-        where = f"{path} line {reader.line_num}"
-        if None in row:
-          raise InputError(
-              f"{where}: it has more fields than there are columns; put a "
-              "field with commas into quotes")
-        yield where, {k: v for k, v in row.items() if v}
-  except (csv.Error, UnicodeDecodeError) as error:
-    raise InputError(f"{path}: it cannot be read ({error})") from error
+  kind = path.suffix.lower()
+  if kind in (".csv", ".tsv", ".jsonl") and path.is_file():
+    return (jsonl.read(path, _EXAMPLE) if kind == ".jsonl"
+            else spreadsheet.read(path, _REQUIRED))
+  raise InputError(
+      f"--videos={path}: expected a .csv, .tsv or .jsonl file that is there")
 
 
-def _check_texts(where: str, row: dict[str, Any]) -> None:
-  """Raises an InputError unless these fields are texts."""
-  for key in ("video", "caption"):
-    if not isinstance(row[key], str):
-      raise InputError(f"{where}: {key}={row[key]!r}: expected a text")
-  prompts = row["prompts"]
-  if not isinstance(prompts, str) and not (
-      isinstance(prompts, list) and all(isinstance(p, str) for p in prompts)):
+def _job(
+    row: dict[str, Any], base: ConfigDict, folder: pathlib.Path,
+    workdir: pathlib.Path,
+) -> Job:
+  """The job of a row."""
+  row = {
+      key: value for key, value in row.items()
+      if value is not None and str(value).strip()}
+  for key in _REQUIRED:
+    if key not in row:
+      raise InputError(f"no {key!r}; expected {', '.join(_REQUIRED)}")
+    if key != "prompts" and not isinstance(row[key], str):
+      raise InputError(f"{key}={row[key]!r}: expected a text")
+  name = _name(row.pop("name", None), row["video"])
+  settings = _settings(row, base, folder)
+  settings_lib.check(settings)
+  return Job(name, settings, workdir / name)
+
+
+def _name(given: Any, video: str) -> str:
+  """The name of a video: as given, or made of its file's."""
+  if given is None:
+    return names.folder(pathlib.PurePath(video).stem)
+  name = names.folder(str(given))
+  if isinstance(given, bool) or not isinstance(given, (str, int)) or (
+      name != unicodedata.normalize("NFC", str(given))):
     raise InputError(
-        f"{where}: prompts={prompts!r}: expected a text or a list of texts")
+        f"name {given!r}: expected the name of a directory on any disk, such "
+        f"as {name!r}")
+  return name
+
+
+def _prompts(value: Any) -> tuple[str, ...]:
+  """The prompts of a text that divides them by "|", a list or an object."""
+  prompts = value
+  if isinstance(value, str):
+    prompts = [part.strip() for part in value.split("|") if part.strip()]
+  elif isinstance(value, dict):
+    prompts = list(value.values())
+  if not (isinstance(prompts, list) and prompts
+          and all(isinstance(p, str) and p.strip() for p in prompts)):
+    raise InputError(
+        f"prompts={value!r}: expected a text, or a list or an object of texts")
+  return tuple(prompts)
 
 
 def _settings(
@@ -111,34 +129,24 @@ def _settings(
   """The settings that a row makes of `base`."""
   config = ConfigDict(base.to_dict())
   row = dict(row)
-  config.video.path = str(folder / row.pop("video"))
+  video = row.pop("video")
+  home = pathlib.Path(video).expanduser() if video[:2] == "~/" else video
+  config.video.path = str(names.find(folder / home))
   config.video.caption = row.pop("caption")
-  prompts = row.pop("prompts")
-  if isinstance(prompts, str):
-    prompts = [prompt.strip() for prompt in prompts.split("|")]
-  config.sampling.prompts = tuple(prompts)
+  config.sampling.prompts = _prompts(row.pop("prompts"))
   known = dict(workdirs.flatten(base.to_dict()))
   for key, value in row.items():
-    if key not in known or isinstance(known[key], (tuple, dict)):
-      raise InputError(f"unknown column {key!r}; expected a config key")
+    if key in _SAME:
+      raise InputError(f"{key}: the column {_SAME[key]!r} says it")
+    if key not in known:
+      near = difflib.get_close_matches(key, [*known, "name"], 1, 0)[0]
+      raise InputError(
+          f"unknown column {key!r}; expected a config key; the nearest is "
+          f"{near!r}")
     if key.split(".")[0] not in _OWN:
       raise InputError(
           f"{key}: all videos share it; set it with --config.{key}=")
     section, _, last = key.rpartition(".")
-    (config[section] if section else config)[last] = _as(
+    (config[section] if section else config)[last] = settings_lib.typed(
         type(known[key]), key, value)
   return settings_lib.of(config.to_dict())
-
-
-def _as(kind: type, key: str, value: Any) -> Any:
-  """A text from CSV, or a JSON value, converted to a config's type."""
-  try:
-    if isinstance(value, str) and kind is bool:
-      return {"true": True, "false": False}[value.lower()]
-    if isinstance(value, str):
-      return kind(value)
-    if type(value) is kind or (kind, type(value)) == (float, int):
-      return kind(value)
-  except (KeyError, ValueError):
-    pass
-  raise InputError(f"{key}={value!r}: expected {kind.__name__}")

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 import json
 import pathlib
-import re
 from typing import Any
 
-from tav_jax.data import atomic, video
+from tav_jax.data import atomic, names, video
 from tav_jax.reports import sheet
 
 
@@ -30,7 +29,7 @@ def write(
     partial.mkdir()
     files = []
     for i, (label, frames) in enumerate(videos):
-      name = f"{i:02}-{_slug(label)}"
+      name = f"{i:02}-{names.slug(label)}"
       clip = video.Clip(frames, fps)
       video.write_mp4(partial / f"{name}.mp4", clip)
       video.write_gif(partial / f"{name}.gif", clip)
@@ -42,7 +41,3 @@ def write(
     video.write_gif(partial / "sheet.gif", together)
     (partial / "record.json").write_text(
         json.dumps(record | {"fps": fps, "files": files}, indent=2) + "\n")
-
-
-def _slug(label: str) -> str:
-  return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:60]

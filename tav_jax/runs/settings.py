@@ -141,6 +141,25 @@ def _value(kind: Any, value: Any, prefix: str) -> Any:
   return float(value) if kind is float else value
 
 
+def typed(kind: type, key: str, value: Any) -> Any:
+  """A text of a table, or a value of JSON or YAML, as a key's type.
+
+  Raises:
+    InputError: If it says no such value.
+  """
+  try:
+    if isinstance(value, str) and kind is bool:
+      return {"true": True, "false": False}[value.lower()]
+    if isinstance(value, str) or type(value) is kind or (
+        (kind, type(value)) == (float, int)):
+      value = kind(value)
+      if kind is not float or math.isfinite(value):
+        return value
+  except (KeyError, ValueError, OverflowError):
+    pass
+  raise InputError(f"{key}={value!r}: expected {kind.__name__}")
+
+
 # The keys that a checkpoint depends on: not those of speed and memory, nor the
 # number of steps, which `Job.check` checks.
 PINS = Pins(

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 import tensorflow_datasets as tfds
 
-from tav_jax.data import jsonl, video
+from tav_jax.data import jsonl, names, video
 from tav_jax.data.datasets import builder
 from tav_jax.errors import about, InputError
 
@@ -95,8 +95,8 @@ def _row(folder: pathlib.Path, where: str, row: dict[str, Any]) -> _Row:
   if not isinstance(caption, str) or not caption.strip():
     raise InputError(
         f"{where}: no caption of {row['file_name']!r}; expected {_EXAMPLE}")
-  file = folder / row["file_name"]
-  if not file.is_file():
+  file = names.find(folder / row["file_name"])
+  if not os.path.isfile(file):  # Too long a name is no error.
     raise InputError(
         f"{where}: {file}: no such file; expected a path relative to {folder}")
   return _Row(where, file, caption.strip())
