@@ -4,8 +4,8 @@ r"""Tune-A-Video on LOVEU-TGVE-2023, or on a part of it.
       --config.root=LOVEU-TGVE-2023 --config.shard=0/8
 
 Writes the submission, the scores and a page to look at; the same command goes
-on where it was interrupted. When all shards are in one workdir,
---config.shard=0/1 scores them together.
+on where it was interrupted. Shards may run at once in one workdir; the one that
+ends last writes the scores of all of them.
 """
 
 from ml_collections import ConfigDict

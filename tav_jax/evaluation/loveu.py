@@ -9,13 +9,21 @@ What the evaluation writes:
 
   WORKDIR/runs/DAVIS/VIDEO/              a run of tav_jax.tune for each video
   WORKDIR/submission/DAVIS/VIDEO/style/00000.jpg
+  WORKDIR/scored/DAVIS/VIDEO.json        the scores of a video's edits
   WORKDIR/edits, scores (.md, .csv, .json)
   WORKDIR/report.html                    all of it to look at
+
+Shards may share a workdir and run at once: each writes the scores of its own
+videos, then the tables and the page of all videos that are scored by then.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+import contextlib
 import csv
+import fcntl
+import json
 import logging
+import os
 import pathlib
 from typing import NamedTuple
 
@@ -25,6 +33,7 @@ from PIL import Image
 import tqdm
 
 from tav_jax import pretrained
+from tav_jax.data import atomic
 from tav_jax.data.video import frame_files
 from tav_jax.errors import InputError
 from tav_jax.evaluation import systems
@@ -125,8 +134,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     InputError: If the benchmark is missing, a config is invalid, or the run of
       a video failed.
   """
-  videos = many.shard(
-      read(pathlib.Path(config.root).expanduser()), config.shard)
+  benchmark = read(pathlib.Path(config.root).expanduser())
+  videos = many.shard(benchmark, config.shard)
   if not videos:
     log.warning("shard=%s has none of the videos", config.shard)
     return
@@ -137,6 +146,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   for video, job in zip(videos, jobs, strict=True):
     _submit(workdir, video, job)
   _score(config, workdir, videos)
+  _settle(config, workdir, benchmark)
 
 
 def _job(config: ConfigDict, video: Video, workdir: pathlib.Path) -> Job:
@@ -179,35 +189,71 @@ def _submit(workdir: pathlib.Path, video: Video, job: Job) -> None:
 def _score(
     config: ConfigDict, workdir: pathlib.Path, videos: Sequence[Video]
 ) -> None:
+  """Writes the scores of every video's edits, and what the page shows."""
   scorer = Scorer(pretrained.load_clip(config.clip))
   pick = config.pick_score and Scorer(pretrained.load_clip(config.pick_score))
-  rows, entries = [], []
-  edits = [
-      (video, kind, prompt) for video in videos
-      for kind, prompt in video.prompts.items()]
-  for video, kind, prompt in tqdm.tqdm(
-      edits, desc="scoring", unit="video", leave=False, dynamic_ncols=True):
-    frames = systems.frames(_submission(workdir, video, kind))
-    scored = _resize(frames, _SIZE)
-    scores = scorer.paper_scores(scored, prompt)
-    if pick:
-      scores["PickScore"] = pick.pick_score(scored, prompt)
-    rows.append({
-        "split": video.split, "video": video.name, "kind": kind,
-        "prompt": prompt} | scores)
-    source = systems.frames(video.frames)[
-        ::_stride(video.frames, len(frames))][:len(frames)]
-    entries.append(report.Entry(
-        f"{video.split}/{video.name}, {kind}: {prompt}", [
-            report.show("the source", _resize(source, _SHOWN), _RATE),
-            report.show("the edit", _resize(frames, _SHOWN), _RATE,
-                        scores)]))
-  table.write(workdir, "edits", rows, "{:.2f}".format)
-  means = summarise(rows)
-  table.write(workdir, "scores", means)
-  report.write(
-      workdir / "report.html", "LOVEU-TGVE-2023", means, [], entries)
-  log.info("%s", table.markdown(means))
+  for video in tqdm.tqdm(
+      videos, desc="scoring", unit="video", leave=False, dynamic_ncols=True):
+    rows, entries = [], []
+    for kind, prompt in video.prompts.items():
+      frames = systems.frames(_submission(workdir, video, kind))
+      scored = _resize(frames, _SIZE)
+      scores = scorer.paper_scores(scored, prompt)
+      if pick:
+        scores["PickScore"] = pick.pick_score(scored, prompt)
+      rows.append({
+          "split": video.split, "video": video.name, "kind": kind,
+          "prompt": prompt} | scores)
+      source = systems.frames(video.frames)[
+          ::_stride(video.frames, len(frames))][:len(frames)]
+      entries.append(report.Entry(
+          f"{video.split}/{video.name}, {kind}: {prompt}", [
+              report.show("the source", _resize(source, _SHOWN), _RATE),
+              report.show("the edit", _resize(frames, _SHOWN), _RATE,
+                          scores)]))
+    with atomic.replacing(_scored(workdir, video)) as partial:
+      partial.write_text(json.dumps(
+          {"scorers": _scorers(config), "rows": rows, "entries": entries}))
+
+
+def _scored(workdir: pathlib.Path, video: Video) -> pathlib.Path:
+  return workdir / "scored" / video.split / f"{video.name}.json"
+
+
+def _scorers(config: ConfigDict) -> list[str]:
+  """The checkpoints that score; scores of others do not compare."""
+  return [config.clip, config.pick_score]
+
+
+def _settle(
+    config: ConfigDict, workdir: pathlib.Path, videos: Sequence[Video]
+) -> None:
+  """Writes the tables and the page of all videos that are scored so far."""
+  with _one_at_a_time(workdir / "scored"):
+    files = [_scored(workdir, video) for video in videos]
+    scored = [json.loads(file.read_text()) for file in files if file.exists()]
+    scored = [x for x in scored if x["scorers"] == _scorers(config)]
+    rows = [row for video in scored for row in video["rows"]]
+    means = summarise(rows)
+    table.write(workdir, "edits", rows, "{:.2f}".format)
+    table.write(workdir, "scores", means)
+    report.write(
+        workdir / "report.html", "LOVEU-TGVE-2023", means, [], [
+            report.Entry(prompt, [report.Shown(*shown) for shown in videos])
+            for video in scored for prompt, videos in video["entries"]])
+  log.info("%s%d of %d videos are scored", table.markdown(means), len(scored),
+           len(videos))
+
+
+@contextlib.contextmanager
+def _one_at_a_time(directory: pathlib.Path) -> Iterator[None]:
+  """Lets one process at a time into the block, by a lock on a directory."""
+  handle = os.open(directory, os.O_RDONLY)
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    yield
+  finally:
+    os.close(handle)  # Which unlocks it.
 
 
 def summarise(rows: Sequence[Row]) -> list[dict[str, str | Mean]]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tav_jax.data import video
+from tav_jax.data import atomic, video
 from tav_jax.measures.intervals import Mean
 from tav_jax.reports import plots
 
@@ -44,7 +44,7 @@ def write(
     differences: Sequence[Mapping[str, str | Mean]],
     entries: Sequence[Entry],
 ) -> None:
-  """Writes the page.
+  """Writes the page, whole or not at all.
 
   Args:
     path: The .html file.
@@ -56,10 +56,12 @@ def write(
   template = string.Template(
       (importlib.resources.files("tav_jax.reports") / "report.html")
       .read_text())
-  path.write_text(template.substitute(
+  page = template.substitute(
       title=html.escape(title), means=_table(means), plots=plots.means(means),
       differences=_differences(differences),
-      entries="".join(map(_entry, entries))))
+      entries="".join(map(_entry, entries)))
+  with atomic.replacing(path) as partial:
+    partial.write_text(page)
 
 
 def _table(rows) -> str:

@@ -5,6 +5,7 @@ import csv
 import json
 import pathlib
 
+from tav_jax.data import atomic
 from tav_jax.measures.intervals import Mean
 
 Row = Mapping[str, str | float | Mean | None]
@@ -21,7 +22,7 @@ def write(
     rows: Sequence[Row],
     cell: Callable[[float], str] = percent,
 ) -> None:
-  """Writes `name`.md, .csv and .json.
+  """Writes `name`.md, .csv and .json, each whole or not at all.
 
   Args:
     directory: Directory of the files.
@@ -29,12 +30,15 @@ def write(
     rows: All with the same keys, in the columns' order.
     cell: Formats a number in markdown.
   """
-  (directory / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n")
-  with (directory / f"{name}.csv").open("w", newline="") as file:
+  with atomic.replacing(directory / f"{name}.json") as partial:
+    partial.write_text(json.dumps(rows, indent=2) + "\n")
+  with (atomic.replacing(directory / f"{name}.csv") as partial,
+        partial.open("w", newline="") as file):
     writer = csv.DictWriter(file, list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
-  (directory / f"{name}.md").write_text(markdown(rows, cell))
+  with atomic.replacing(directory / f"{name}.md") as partial:
+    partial.write_text(markdown(rows, cell))
 
 
 def markdown(
