@@ -30,7 +30,12 @@ _KNOWN = dataset.groups(free=True)
 
 @dataclasses.dataclass(frozen=True)
 class Judge:
-  """A trained classifier of the drawn world's groups."""
+  """A trained classifier of the drawn world's groups.
+
+  Attributes:
+    config: Config of the classifier.
+    params: Its parameters, on the device.
+  """
 
   config: ClassifierConfig
   params: Params
@@ -38,7 +43,9 @@ class Judge:
   def __call__(self, images: Float[Array, "b h w c"]) -> dict[str, np.ndarray]:
     """Index of every group's most likely value, for images in [-1, 1]."""
     parts = [
-        _classify(self.config, self.params, images[i:i + _AT_A_TIME])
+        _classify(
+            self.config, self.params,
+            jax.device_put(images[i:i + _AT_A_TIME]))
         for i in range(0, len(images), _AT_A_TIME)]
     return {
         name: np.concatenate([np.argmax(part[name], -1) for part in parts])
@@ -86,7 +93,7 @@ def save(directory: pathlib.Path, judge: Judge) -> None:
 
 
 def load(directory: pathlib.Path) -> Judge:
-  """Reads a judge that `save` wrote.
+  """Reads a judge that `save` wrote, and puts it on the device.
 
   Raises:
     InputError: If there is none, or it is a judge of another world.
@@ -104,8 +111,8 @@ def load(directory: pathlib.Path) -> Judge:
     raise InputError(
         f"{directory}: this judge tells other groups than those of "
         "storybook/world/scene.py and look.py; train one anew")
-  params = jax.tree.map(
-      lambda x: x.astype(np.float32), names.read_torch_names(arrays))
+  params = jax.device_put(jax.tree.map(
+      lambda x: x.astype(np.float32), names.read_torch_names(arrays)))
   config = configuration(
       tuple(values["channels"]), values.get("strips", 1), groups)
   return Judge(config, params)
