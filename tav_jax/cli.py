@@ -3,11 +3,14 @@
 An entry point is a function `main(config, workdir)` and `cli.run(main)`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import difflib
+import os
 import pathlib
+import re
+import shlex
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import app, flags
 import jax
@@ -18,6 +21,7 @@ from tqdm.contrib import logging as tqdm_logging
 from tav_jax import startup
 from tav_jax.errors import InputError
 from tav_jax.parallel import processes
+from tav_jax.runs import authors_yaml
 from tav_jax.runs.settings import with_defaults
 from tav_jax.runs.workdir import flatten, read_config
 
@@ -61,6 +65,7 @@ def _parse(
 ) -> config_dict.ConfigDict:
   """What `base` of --config makes, with --config.key=value of the flags."""
   file, argv = _config_file(argv)
+  known: dict[str, Any] = {}
   flags.FLAGS.set_gnu_getopt(True)
   try:
     flags.FLAGS(argv, known_only=True)  # All but the config's, or shows help.
@@ -73,7 +78,7 @@ def _parse(
           "--multi_host: this command runs in one process; expected it of "
           "tav_jax.tune, tune_many and sample; leave it out")
     config = base(file)
-    known = [path for path, _ in flatten(config.to_dict())]
+    known = dict(flatten(config.to_dict()))
     flag = config_flags.DEFINE_config_dict(
         "config", config, "Config file.", sys_argv=argv)
     rest = flags.FLAGS(argv)
@@ -82,9 +87,9 @@ def _parse(
           f"{rest[1]!r} is not a flag; expected --config.key=value")
     return flag.value
   except (AttributeError, KeyError) as error:
-    _fail(_unknown_key(argv, known) or _one_line(error))
+    _fail(_unknown_key(argv, list(known)) or _one_line(error))
   except (flags.Error, TypeError, ValueError) as error:
-    message = _one_line(error)
+    message = quoted(error, known) or _one_line(error)
     for python, plain in (
         ("invalid literal for int() with base 10:", "expected an int, not"),
         ("could not convert string to float:", "expected a float, not")):
@@ -112,10 +117,39 @@ def _unknown_key(argv: list[str], known: list[str]) -> str:
   return ""
 
 
+def quoted(error: Exception, known: Mapping[str, Any]) -> str:
+  """How a shell takes the texts that the error of a flag is about, or "".
+
+  An apostrophe within apostrophes ends a text of Python, and of a shell.
+  """
+  flag = re.match(
+      r"flag --config\.([\w.]+)=(.*): Error while parsing string: \2 as tuple",
+      str(error), re.DOTALL)
+  if not flag or not all(isinstance(x, str) for x in known.get(flag[1], (0,))):
+    return ""
+  inside = re.sub(r"^[(\[]|[)\]]$", "", flag[2].strip()).strip(" ,\n")
+  if inside[:1] in ("'", '"'):
+    texts = re.split(r"['\"]\s*,\s*['\"]", inside.strip("'\""))
+  else:
+    texts = inside.split(",") if flag[2].lstrip()[:1] in "([" else [inside]
+  found = shlex.quote(repr(tuple(text.strip() for text in texts)))
+  return (
+      f"{flag[1]}={flag[2]}: expected texts in quotes, as of Python; these are "
+      f"--config.{flag[1]}={found}")
+
+
 def _file_config(file: str) -> config_dict.ConfigDict:
-  """What `get_config()` of FILE returns, or `get_config(NAME)` of FILE:NAME."""
+  """What `get_config()` of FILE returns, or `get_config(NAME)` of FILE:NAME.
+
+  Or what a config file of the authors says, which is YAML.
+  """
+  if file.endswith((".yaml", ".yml")):
+    config, left = authors_yaml.read(pathlib.Path(file))
+    if left:
+      print(f"warning: {file}: not honoured: {left}", file=sys.stderr)
+    return config
   path = file.split(":")[0]
-  if not path or not pathlib.Path(path).is_file():
+  if not os.path.isfile(path):
     raise InputError(
         f"--config={file}: no such file; expected a config file such as "
         "--config=configs/storybook.py")
@@ -180,5 +214,13 @@ def _one_line(error: BaseException) -> str:
 
 
 def _fail(message: str) -> NoReturn:
-  print(f"error: {message}", file=sys.stderr)
+  """Prints the message and exits; only a list in it has lines of its own.
+
+  What a name may hold beside letters (a line end, commands to a terminal) is
+  shown as its code.
+  """
+  shown = re.sub(
+      r"\n(?!  )|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]",
+      lambda match: ascii(match[0])[1:-1], message)
+  print(f"error: {shown}", file=sys.stderr)
   sys.exit(2)
