@@ -7,11 +7,22 @@ in CLIP's space (models/clip.py, Eq. 1):
   adjacent consistency    100 mean over i of e_i . e_{i+1}               (2)
   textual alignment       100 mean over i of e_i . t                     (3)
   PickScore               exp(s) mean over i of e_i . t                  (4)
+  first-previous          100 mean over i > 1 of (max(0, e_i . e_{i-1})
+  consistency             + max(0, e_i . e_1)) / 2                       (5)
+  edit success            100 mean over i of [e_i . t > e_i . t'],       (6)
+                          t' of the source's caption
 
 (1) is the paper's; some later papers report (2) under its name. (3) is the mean
 of transformers' `logits_per_image` for OpenAI's CLIPs, whose exp(s) is 100;
 CLIPScore has another factor. (4) is of another CLIP (arXiv 2305.01569), with a
-temperature of its own. The paper's CLIP is openai/clip-vit-large-patch14.
+temperature of its own. (5) is VBench's background consistency (CVPR 2024,
+vbench/background_consistency.py, with ViT-B/32). (6) is the frame accuracy of
+FateZero (ICCV 2023) and the success rate of EditBoard (AAAI 2025,
+editboard/success_rate.py), where a tie succeeds, too. The paper's CLIP is
+openai/clip-vit-large-patch14.
+
+What wins trivially: a still video in (1), (2) and (5); a picture of the text
+alone, without the source's motion, in (3), (4) and (6).
 """
 
 import dataclasses
@@ -43,6 +54,22 @@ def frame_consistency(frames: Float[Array, "f e"]) -> float:
 def adjacent_consistency(frames: Float[Array, "f e"]) -> float:
   """Eq. (2), of unit vectors of two frames or more."""
   return float(100 * np.einsum("ie,ie->i", frames[:-1], frames[1:]).mean())
+
+
+def first_previous_consistency(frames: Float[Array, "f e"]) -> float:
+  """Eq. (5), of unit vectors of two frames or more."""
+  previous = np.einsum("ie,ie->i", frames[1:], frames[:-1])
+  first = np.einsum("ie,e->i", frames[1:], frames[0])
+  return float(50 * (previous.clip(0) + first.clip(0)).mean())
+
+
+def edit_success(
+    frames: Float[Array, "f e"], text: Float[Array, " e"],
+    caption: Float[Array, " e"],
+) -> float:
+  """Eq. (6), of unit vectors: per cent of frames."""
+  cosine = lambda text: np.einsum("ie,e->i", frames, text)
+  return float(100 * np.mean(cosine(text) > cosine(caption)))
 
 
 def alignment(frames: Float[Array, "f e"], text: Float[Array, " e"]) -> float:
@@ -79,11 +106,18 @@ class Scorer:
 
   def paper_scores(self, frames: Frames, prompt: str) -> dict[str, float]:
     """Eqs. (1) to (3) of a video and its prompt."""
-    embeds = self.embed_frames(frames)
-    return {
-        "frame consistency": frame_consistency(embeds),
-        "adjacent consistency": adjacent_consistency(embeds),
-        "textual alignment": 100 * alignment(embeds, self.embed_text(prompt))}
+    return _paper_scores(self.embed_frames(frames), self.embed_text(prompt))
+
+  def edit_scores(
+      self, frames: Frames, prompt: str, caption: str | None
+  ) -> dict[str, float | None]:
+    """Eqs. (1) to (3), (5) and (6); (6) is None without the source's caption.
+    """
+    embeds, text = self.embed_frames(frames), self.embed_text(prompt)
+    return _paper_scores(embeds, text) | {
+        "first-previous consistency": first_previous_consistency(embeds),
+        "edit success": None if caption is None else edit_success(
+            embeds, text, self.embed_text(caption))}
 
   def pick_score(self, frames: Frames, prompt: str) -> float:
     """Eq. (4), if this CLIP is PickScore's."""
@@ -94,6 +128,15 @@ class Scorer:
   def _apply(self, method: str, inputs: np.ndarray) -> np.ndarray:
     return np.asarray(
         _embed(self.clip.config, method, self._params, inputs))
+
+
+def _paper_scores(
+    embeds: Float[Array, "f e"], text: Float[Array, " e"]
+) -> dict[str, float]:
+  return {
+      "frame consistency": frame_consistency(embeds),
+      "adjacent consistency": adjacent_consistency(embeds),
+      "textual alignment": 100 * alignment(embeds, text)}
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
