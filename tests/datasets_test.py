@@ -25,6 +25,10 @@ from tav_jax.storybook.world.render import render
 SMALL = {"count": 40, "test_count": 12, "size": 16, "seed": 5}
 
 
+def draw(data_dir, **chosen):
+  return datasets.load(dataset.StorybookImages(data_dir=data_dir, **chosen))
+
+
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
   return tmp_path_factory.mktemp("data")
@@ -32,13 +36,13 @@ def directory(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pictures(directory):
-  return dataset.images(directory, **SMALL)
+  return draw(directory, **SMALL)
 
 
 @pytest.fixture(scope="module")
 def clips(directory):
-  return dataset.videos(
-      directory, count=3, test_count=1, frames=4, size=16)
+  return datasets.load(dataset.StorybookVideos(
+      data_dir=directory, count=3, test_count=1, frames=4, size=16))
 
 
 def same(a, b) -> bool:
@@ -88,13 +92,13 @@ def test_no_picture_is_drawn_twice(pictures):
 
 
 def test_another_seed_draws_others(pictures, directory):
-  others = dataset.images(directory, **{**SMALL, "seed": 6})
+  others = draw(directory, **{**SMALL, "seed": 6})
   assert not set(scenes(pictures["train"])) & set(scenes(others["train"]))
 
 
 def test_the_number_of_processes_does_not_matter(pictures, tmp_path):
   builder = dataset.StorybookImages(data_dir=tmp_path, **SMALL)
-  others = datasets.sources(datasets.prepare(builder, processes=2))
+  others = datasets.load(builder, processes=2)
   for name, split in pictures.items():
     assert all(map(same, split, others[name]))
 
@@ -110,8 +114,10 @@ import socket, sys
 def refuse(*args, **kwargs): raise AssertionError("network")
 socket.socket.connect = socket.getaddrinfo = refuse
 from tav_jax.data.batches import batches
-from tav_jax.storybook import dataset
-splits = dataset.images({str(tmp_path / "data")!r}, **{SMALL})
+from tav_jax.data import datasets
+from tav_jax.storybook.dataset import StorybookImages
+splits = datasets.load(
+    StorybookImages(data_dir={str(tmp_path / "data")!r}, **{SMALL}))
 assert next(batches(splits["train"], batch_size=4, seed=0))["image"].any()
 assert "tensorflow" not in sys.modules
 """], check=True, env=os.environ | {"HOME": str(home), "PYTHONPATH": str(ROOT)})
@@ -121,7 +127,7 @@ assert "tensorflow" not in sys.modules
 
 def test_what_is_there_is_not_written_again(pictures, directory, monkeypatch):
   monkeypatch.delattr(builders, "_write")
-  again = dataset.images(directory, **SMALL)
+  again = draw(directory, **SMALL)
   assert all(map(same, pictures["train"], again["train"]))
 
 
@@ -138,14 +144,14 @@ if __name__ == "__main__":
       if i == 20: os.kill(os.getpid(), signal.SIGKILL)
       yield i, record
   builder._shard = dying
-  datasets.prepare(builder, processes=2)
+  datasets.load(builder, processes=2)
 """], start_new_session=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
   assert killed.wait() == -signal.SIGKILL
   place = next((tmp_path / "storybook_images").iterdir())
   assert [p.name.split(".")[0] for p in place.glob("[!.]*")] == [
       "incomplete"]
 
-  splits = dataset.images(tmp_path, **SMALL)
+  splits = draw(tmp_path, **SMALL)
   assert all(map(same, pictures["train"], splits["train"]))
   assert [p.name for p in place.glob("[!.]*")] == ["1.0.0"]
   with pytest.raises(ProcessLookupError):  # Those that drew for it are gone.
@@ -159,7 +165,7 @@ def test_an_error_while_writing_leaves_nothing(tmp_path, monkeypatch):
   monkeypatch.setattr(builder, "work", lambda split, numbers: (
       lambda number: {}[number], numbers))
   with pytest.raises(KeyError):
-    datasets.prepare(builder)
+    datasets.load(builder)
   place = next((tmp_path / "storybook_images").iterdir())
   assert [p.name for p in place.iterdir()] == [".lock"]
 
@@ -167,7 +173,7 @@ def test_an_error_while_writing_leaves_nothing(tmp_path, monkeypatch):
 def test_directory_that_cannot_be_written(tmp_path):
   (tmp_path / "file").touch()
   with pytest.raises(InputError, match=r"data_dir: .*file/.*cannot be written"):
-    dataset.images(tmp_path / "file", **SMALL)
+    draw(tmp_path / "file", **SMALL)
 
 
 # Batches.
@@ -260,9 +266,9 @@ def write_folder(folder, lines, **files):
 
 
 def captioned_folder(folder, directory, size, frames=16, stride=1):
-  return datasets.sources(datasets.prepare(datasets.CaptionedFolder(
+  return datasets.load(datasets.CaptionedFolder(
       folder=folder, data_dir=directory, size=size, frames=frames,
-      stride=stride)))
+      stride=stride))
 
 
 @pytest.fixture

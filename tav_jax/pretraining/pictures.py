@@ -75,9 +75,9 @@ def load(config: ConfigDict, workdir: pathlib.Path) -> Pictures:
   """
   directory = pathlib.Path(config.directory or workdir / "data").expanduser()
   if config.source == STORYBOOK:
-    return Pictures(dataset.images(
-        directory, count=config.count, size=config.size, seed=config.seed,
-        free=config.free))
+    return Pictures(datasets.load(dataset.StorybookImages(
+        data_dir=directory, count=config.count, size=config.size,
+        seed=config.seed, free=config.free)))
   whole = _folder(config, directory)
   held_back = range(0, len(whole), _TEST_EVERY)
   kept = sorted(set(range(len(whole))) - set(held_back))
@@ -91,7 +91,7 @@ def _folder(config: ConfigDict, directory: pathlib.Path):
         stride=1)
     if "image" not in folder.features():
       raise InputError("these are clips; expected pictures")
-    return datasets.sources(datasets.prepare(folder))["train"]
+    return datasets.load(folder)["train"]
   except InputError as error:
     raise InputError(f"data.source={config.source}: {error}") from error
 

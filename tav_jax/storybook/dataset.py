@@ -21,11 +21,58 @@ _SAMPLED = 64  # Scenes from which the fingerprint of the world is computed.
 _SPLITS = {"train": (False, 0), "test": (False, 1), "held_out": (True, 2)}
 
 
-class StorybookImages(builder.Builder):
-  """Drawn pictures.
+class _Storybook(builder.Builder):
+  """Drawings, of what the classes below say.
 
   Splits are `train` and `test`, without the held-out pairs of subject and
-  place, and `held_out`, with these pairs alone. A record has
+  place, and `held_out`, with these pairs alone.
+
+  Args:
+    data_dir: Where datasets are kept.
+    count: Drawings in `train`.
+    test_count: Drawings in `test` and in `held_out`; 0 for no such splits.
+    size: Height and width in pixels.
+    seed: Seed of the drawings.
+    free: Whether looks are random, and told by the labels.
+    frames: Frames of a drawing.
+  """
+
+  def __init__(
+      self,
+      *,
+      data_dir: str | os.PathLike,
+      count: int,
+      test_count: int = 1024,
+      size: int = 64,
+      seed: int = 0,
+      free: bool = False,
+      frames: int = 1,
+  ):
+    counts = {"train": count, "test": test_count, "held_out": test_count}
+    # TFDS reads no empty split.
+    self.counts = {split: n for split, n in counts.items() if n}
+    self.record_bytes = 3 * frames * size**2
+    self._frames, self._size = frames, size
+    self._seed, self._free = seed, free
+    shape = f"{size}px" if frames == 1 else f"{frames}x{size}px"
+    super().__init__(
+        data_dir=data_dir,
+        config=f"{shape}-{count}-{test_count}-seed{seed}-"
+        + _world(free, frames))
+
+  def features(self) -> dict[str, tfds.features.FeatureConnector]:
+    return {
+        "caption": tfds.features.Text(),
+        "labels": tfds.features.Tensor(
+            shape=(len(groups(self._free)),), dtype=np.int32),
+        "scene": tfds.features.Text(),
+    }
+
+
+class StorybookImages(_Storybook):
+  """Drawn pictures.
+
+  A record has
 
       image    h w c, uint8
       caption  str, with every clause
@@ -33,29 +80,9 @@ class StorybookImages(builder.Builder):
       scene    str, the fields of `scene.Scene` as JSON
   """
 
-  def __init__(
-      self,
-      *,
-      data_dir: str | os.PathLike,
-      count: int,
-      test_count: int,
-      size: int,
-      seed: int,
-      free: bool = False,
-  ):
-    self.counts = _counts(count, test_count)
-    self.record_bytes = 3 * size**2
-    self._size, self._seed, self._free = size, seed, free
-    super().__init__(
-        data_dir=data_dir,
-        config=f"{size}px-{count}-{test_count}-seed{seed}-{_world(free)}")
-
   def features(self) -> dict[str, tfds.features.FeatureConnector]:
-    return {
-        "image": tfds.features.Tensor(
-            shape=(self._size, self._size, 3), dtype=np.uint8,
-            encoding="bytes"),
-        **_features(self._free)}
+    return super().features() | {"image": tfds.features.Tensor(
+        shape=(self._size, self._size, 3), dtype=np.uint8, encoding="bytes")}
 
   def work(self, split: str, numbers: range):
     draw = functools.partial(
@@ -63,108 +90,28 @@ class StorybookImages(builder.Builder):
     return draw, numbers
 
 
-class StorybookVideos(builder.Builder):
-  """Drawn clips.
+class StorybookVideos(_Storybook):
+  """Drawn clips of some `frames`.
 
-  Splits are like those of the pictures. A record has
+  A record has
 
       video    f h w c, uint8
       motion   f 4, float32: x, y, phase and pan of each frame
       caption, labels, scene (the first frame's)  as a picture's
   """
 
-  def __init__(
-      self,
-      *,
-      data_dir: str | os.PathLike,
-      count: int,
-      test_count: int,
-      frames: int,
-      size: int,
-      seed: int,
-      free: bool = False,
-  ):
-    self.counts = _counts(count, test_count)
-    self.record_bytes = 3 * frames * size**2
-    self._frames, self._size = frames, size
-    self._seed, self._free = seed, free
-    super().__init__(
-        data_dir=data_dir,
-        config=f"{frames}x{size}px-{count}-{test_count}-seed{seed}-"
-        + _world(free, frames))
-
   def features(self) -> dict[str, tfds.features.FeatureConnector]:
-    return {
+    return super().features() | {
         "video": tfds.features.Tensor(
             shape=(self._frames, self._size, self._size, 3), dtype=np.uint8,
             encoding="bytes"),
         "motion": tfds.features.Tensor(
-            shape=(self._frames, 4), dtype=np.float32),
-        **_features(self._free)}
+            shape=(self._frames, 4), dtype=np.float32)}
 
   def work(self, split: str, numbers: range):
     draw = functools.partial(
         _clip, split, self._seed, self._free, self._frames, self._size)
     return draw, numbers
-
-
-def images(
-    data_dir: str | os.PathLike,
-    *,
-    count: int,
-    test_count: int = 1024,
-    size: int = 64,
-    seed: int = 0,
-    free: bool = False,
-) -> dict[str, builder.Records]:
-  """Drawn pictures with captions; see `StorybookImages` for the fields.
-
-  Args:
-    data_dir: Where datasets are kept.
-    count: Pictures in `train`.
-    test_count: Pictures in `test` and in `held_out`; 0 for no such splits.
-    size: Height and width in pixels.
-    seed: Seed of the drawings.
-    free: Whether looks are random, and told by the labels.
-  """
-  return builder.sources(builder.prepare(StorybookImages(
-      data_dir=data_dir, count=count, test_count=test_count, size=size,
-      seed=seed, free=free)))
-
-
-def videos(
-    data_dir: str | os.PathLike,
-    *,
-    count: int,
-    test_count: int = 64,
-    frames: int = 16,
-    size: int = 64,
-    seed: int = 0,
-    free: bool = False,
-) -> dict[str, builder.Records]:
-  """Drawn clips with captions; see `StorybookVideos` for the fields.
-
-  Args:
-    data_dir: Where datasets are kept.
-    count: Clips in `train`.
-    test_count: Clips in `test` and in `held_out`; 0 for no such splits.
-    frames: Frames in a clip.
-    size: Height and width in pixels.
-    seed: Seed of the drawings.
-    free: Whether looks are random, and told by the labels.
-  """
-  return builder.sources(builder.prepare(StorybookVideos(
-      data_dir=data_dir, count=count, test_count=test_count, frames=frames,
-      size=size, seed=seed, free=free)))
-
-
-def _features(free: bool) -> dict[str, tfds.features.FeatureConnector]:
-  return {
-      "caption": tfds.features.Text(),
-      "labels": tfds.features.Tensor(
-          shape=(len(groups(free)),), dtype=np.int32),
-      "scene": tfds.features.Text(),
-  }
 
 
 def groups(free: bool) -> dict[str, tuple[str, ...]]:
@@ -204,11 +151,6 @@ def _words(drawn: scene.Scene, free: bool) -> dict:
       "caption": scene.caption(drawn),
       "labels": np.array(list(labels.values()), np.int32),
       "scene": scene.to_json(drawn)}
-
-
-def _counts(count: int, test_count: int) -> dict[str, int]:
-  counts = {"train": count, "test": test_count, "held_out": test_count}
-  return {split: n for split, n in counts.items() if n}  # TFDS reads no empty.
 
 
 @functools.cache

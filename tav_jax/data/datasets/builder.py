@@ -104,8 +104,10 @@ class Records:
         for name, value in self._source[i].items()}
 
 
-def prepare(builder: Builder, processes: int | None = None) -> Builder:
-  """Writes the dataset unless it exists.
+def load(
+    builder: Builder, processes: int | None = None
+) -> dict[str, Records]:
+  """The dataset's splits by name; writes the dataset unless it exists.
 
   The processes that make records import the main module, so a script that
   calls this does it under `if __name__ == "__main__":`.
@@ -131,11 +133,6 @@ def prepare(builder: Builder, processes: int | None = None) -> Builder:
   log.info("%s: %s", place, ", ".join(
       f"{split.num_examples} {name}"
       for name, split in builder.info.splits.items()))
-  return builder
-
-
-def sources(builder: Builder) -> dict[str, Records]:
-  """The splits of a dataset that `prepare` returned."""
   return {
       name: Records(source)
       for name, source in builder.as_data_source().items()}
