@@ -21,6 +21,7 @@ from bench import random_checkpoint
 import tav_jax
 from tav_jax import pretrained
 from tav_jax.errors import InputError
+from tav_jax.pipelines import video_model
 from tav_jax.pretrained import configs, files, names
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -87,6 +88,25 @@ def with_buffer(arrays):
 
 def without_prefix(arrays):
   return {k.removeprefix("text_model."): v for k, v in arrays.items()}
+
+
+def test_a_parameter_is_nested_once_on_its_way_to_the_device(
+    original, monkeypatch):
+  turns = {"flatten_dict": 0, "unflatten_dict": 0}
+
+  def counted(turn, tree, **options):
+    turns[turn.__name__] += sum(
+        hasattr(x, "nbytes") for x in jax.tree.leaves(tree))
+    return turn(tree, **options)
+
+  for name in turns:
+    monkeypatch.setattr(traverse_util, name, functools.partial(
+        counted, getattr(traverse_util, name)))
+  model = video_model.load(video_model.ModelSettings(str(original)))
+  parameters = jax.tree.leaves([
+      model.trainable, model.frozen, model.vae.params,
+      model.text_encoder.params])
+  assert turns == {"flatten_dict": 0, "unflatten_dict": len(parameters)}
 
 
 def test_no_second_copy_of_half_precision(tmp_path):

@@ -66,6 +66,7 @@ import dataclasses
 from unet_test import CONFIG
 from tav_jax.models.unet import UNet3D
 from tav_jax.models.layers import Compute
+from tav_jax.pretrained import names
 from tav_jax.training import optim, step
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.pipelines.video_model import network
@@ -79,7 +80,8 @@ params = jax.jit(UNet3D(config).init)(
 leaves, tree = jax.tree.flatten(params)
 params = jax.tree.unflatten(
     tree, [x + 0.02 * random(i, *x.shape) for i, x in enumerate(leaves)])
-trainable, frozen = optim.split(params, ("attn1/to_q", "attn_temp"))
+trainable, frozen = map(names.unflatten, optim.split(
+    names.flatten(params), ("attn1/to_q", "attn_temp")))
 optimizer = optim.adamw(1e-3, eps=1e-2)
 one_step = step.make_step(step.tuning_loss(
     lambda *trees: network(config, *trees), Schedule()), optimizer)

@@ -25,7 +25,6 @@ from tav_jax.pretrained import (
   files,
   load_unet,
   names,
-  read_torch_names,
   schedulers,
 )
 from tav_jax.sampling import ddim, guidance
@@ -49,7 +48,8 @@ def schedule(sd1):
 def tuned(unet, schedule, expected):
   """Three steps on the recorded noise: the state and each step's metrics."""
   config, params = unet
-  trainable, frozen = optim.split(params, TRAINABLE)
+  trainable, frozen = map(
+      names.unflatten, optim.split(names.flatten(params), TRAINABLE))
 
   def loss(trainable, frozen, batch, key):
     del key  # The draws are recorded.
@@ -122,10 +122,11 @@ def test_tuned_weights(tuned, sd1):
   One bias has no gradient but rounding (the next GroupNorm removes it).
   """
   _, trainable, _, _ = tuned
-  reference = optim.split(
-      read_torch_names(load_file(sd1 / "tuned_after_3_steps.safetensors")),
-      TRAINABLE)[0]
-  assert jax.tree.structure(trainable) == jax.tree.structure(reference)
+  reference, _ = optim.split(
+      names.flat_from_torch(
+          load_file(sd1 / "tuned_after_3_steps.safetensors")), TRAINABLE)
+  trainable = names.flatten(trainable)
+  assert trainable.keys() == reference.keys()
   ours, theirs = (
       np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
       for tree in (trainable, reference))

@@ -14,6 +14,7 @@ import pytest
 from tav_jax.errors import InputError
 from tav_jax.parallel import placement
 from tav_jax.parallel.mesh import make_mesh
+from tav_jax.pretrained import names
 from tav_jax.runs import clock as clock_lib
 from tav_jax.runs.clock import Clock
 from tav_jax.training import loop, optim, step
@@ -21,19 +22,18 @@ from tav_jax.training.checkpoint import Checkpoints
 from tav_jax.training.metrics import Metrics
 
 PARAMS = {
-    "a": {"to_q": {"kernel": np.ones((2, 3), np.float32)},
-          "to_k": {"kernel": np.full((2, 3), 2, np.float32)}},
-    "attn_temp": {"bias": np.zeros(3, np.float32)},
+    "a/to_q/kernel": np.ones((2, 3), np.float32),
+    "a/to_k/kernel": np.full((2, 3), 2, np.float32),
+    "attn_temp/bias": np.zeros(3, np.float32),
 }
 
 
 def test_split_and_merge():
   trainable, frozen = optim.split(PARAMS, ("to_q", "attn_temp"))
-  assert set(trainable) == {"a", "attn_temp"}
-  assert set(trainable["a"]) == {"to_q"} and set(frozen["a"]) == {"to_k"}
-  merged = optim.merge(trainable, frozen)
-  assert jax.tree.structure(merged) == jax.tree.structure(PARAMS)
-  assert optim.count(trainable) == 9
+  assert set(trainable) == {"a/to_q/kernel", "attn_temp/bias"}
+  assert set(frozen) == {"a/to_k/kernel"} and optim.count(trainable) == 9
+  merged = optim.merge(names.unflatten(trainable), names.unflatten(frozen))
+  assert names.flatten(merged).keys() == PARAMS.keys()
 
 
 @pytest.mark.parametrize("pattern", ["to_v", "to", "temp", "kernel/to_q"])

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from bench.peer.case import Case, STEPS, temporal_weight
-from tav_jax import pretrained, startup
+from tav_jax import startup
 from tav_jax.models.unet import UNetConfig
 from tav_jax.parallel import placement
 from tav_jax.parallel.mesh import make_mesh
@@ -62,19 +62,20 @@ class Network(NamedTuple):
 
 def network(case: Case, mesh: Mesh) -> Network:
   """The network as `video_model.load` has it."""
-  unet, params = pretrained.load_unet(case.root)
+  unet, flat = load.read_unet(case.root / "unet")
   model, platform = _settings(case).model, jax.default_backend()
-  trainable, frozen = optim.split(params, model.trainable)
-  del params  # Else it holds on to what is moved.
+  trainable, frozen = optim.split(flat, model.trainable)
+  del flat  # Else it keeps arrays alive that are moved.
   torch = {
       name: temporal_weight(name, x.shape) if "attn_temp" in name else x
-      for name, x in names.write_torch_names(trainable).items()}
+      for name, x in names.write_torch_names(
+          names.unflatten(trainable)).items()}
+  dtype = model.frozen_dtype(platform)
   return Network(
       dataclasses.replace(unet, compute=model.compute(platform)),
       _lane(mesh, names.read_torch_names(torch)),
-      placement.move(
-          frozen, placement.param_specs(mesh, frozen),
-          model.frozen_dtype(platform)),
+      names.nest(frozen, lambda path, x: placement.put_param(
+          mesh, path, x.astype(dtype, copy=False))),
       load.load_schedule(case.root / "scheduler"))
 
 
@@ -206,10 +207,11 @@ def decode(case: Case, mesh: Mesh):
 
 
 def _autoencoder(case: Case, mesh: Mesh):
-  vae = load.load_vae(case.root / "vae")
   settings = _settings(case).model
   return dataclasses.replace(
-      vae.on(mesh, settings.compute(jax.default_backend()).dtype),
+      load.load_vae(
+          case.root / "vae", settings.compute(jax.default_backend()).dtype,
+          mesh),
       frames_at_a_time=settings.vae_frames)
 
 

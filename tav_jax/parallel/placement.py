@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import re
 from typing import Any
 
-from flax import traverse_util
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
 from tav_jax.errors import InputError
-from tav_jax.parallel import processes
 from tav_jax.parallel.mesh import (
   along_frames,
   AXES,
@@ -45,19 +43,25 @@ RULES = (
 
 def param_specs(mesh: Mesh, params: Any) -> Any:
   """A tree like `params` of `NamedSharding`s, by path; see `RULES`."""
-  parts = mesh.shape[MODEL]
+  return jax.tree.map_with_path(
+      lambda path, x: _param_spec(
+          mesh, jax.tree_util.keystr(path, simple=True, separator="/"), x),
+      params)
 
-  def place(path, x) -> NamedSharding:
-    name = jax.tree_util.keystr(path, simple=True, separator="/")
-    axes = next(axes for rule, axes in RULES if re.search(rule, name))
-    spec: list[str | None] = [None] * len(x.shape)
-    for axis in axes:
-      if parts > 1 and x.shape[axis] % parts == 0:
-        spec[axis] = MODEL
-        break
-    return NamedSharding(mesh, PartitionSpec(*spec))
 
-  return jax.tree.map_with_path(place, params)
+def put_param(mesh: Mesh, path: str, x: np.ndarray) -> jax.Array:
+  """Puts a host parameter, the same in all processes, as `param_specs` says."""
+  return jax.device_put(x, _param_spec(mesh, path, x))
+
+
+def _param_spec(mesh: Mesh, path: str, x: Any) -> NamedSharding:
+  axes = next(axes for rule, axes in RULES if re.search(rule, path))
+  spec: list[str | None] = [None] * len(x.shape)
+  for axis in axes:
+    if mesh.shape[MODEL] > 1 and x.shape[axis] % mesh.shape[MODEL] == 0:
+      spec[axis] = MODEL
+      break
+  return NamedSharding(mesh, PartitionSpec(*spec))
 
 
 def video_spec(mesh: Mesh, shape: Sequence[int]) -> NamedSharding:
@@ -112,22 +116,6 @@ def pick(stacked: Any, i: int, shardings: Any) -> Any:
 
 def _at(stacked, i):
   return jax.tree.map(lambda x: x[i], stacked)
-
-
-def move(tree: dict, shardings: dict, dtype: Any) -> dict:
-  """Global arrays of nested dicts of host arrays; empties these dicts.
-
-  Arrays are moved one after the other, so that host and devices together never
-  hold two copies of more than one.
-  """
-  flat = traverse_util.flatten_dict(tree)
-  tree.clear()
-  where = traverse_util.flatten_dict(shardings)
-  moved = traverse_util.unflatten_dict({
-      path: jax.device_put(flat.pop(path).astype(dtype, copy=False), sharding)
-      for path, sharding in where.items()})
-  processes.trim_memory()
-  return moved
 
 
 def split_batch(mesh: Mesh, batch: Any) -> Any:

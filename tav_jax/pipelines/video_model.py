@@ -8,14 +8,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
+import numpy as np
 
-from tav_jax import pretrained
 from tav_jax.errors import about, InputError
 from tav_jax.models.attention import KERNELS
 from tav_jax.models.layers import Compute
 from tav_jax.models.unet import UNet3D, UNetConfig, VARIANTS
 from tav_jax.parallel import placement, processes
 from tav_jax.parallel.mesh import make_mesh
+from tav_jax.pretrained import names
+from tav_jax.pretrained.load import load_parts
 from tav_jax.pretrained.parts import TextEncoder, token_ids, VAE
 from tav_jax.sampling.guidance import Network
 from tav_jax.sampling.schedule import Schedule
@@ -169,30 +171,29 @@ def load(settings: ModelSettings, mesh: Mesh | None = None) -> VideoModel:
   mesh = mesh or make_mesh(jax.devices()[:1])
   platform = jax.default_backend()
   compute = settings.compute(platform)
-  loaded = pretrained.load_pretrained(
+  loaded, flat = load_parts(
       settings.checkpoint, revision=settings.revision or None,
-      variant=settings.variant)
-  # Split while all is float32: trainable parameters never are bfloat16.
+      dtype=compute.dtype, variant=settings.variant, mesh=mesh)
   with about("model."):
-    train, frozen = optim.split(loaded.unet_params, settings.trainable)
+    train, frozen = optim.split(flat, settings.trainable)
   log.info(
       "%s: training %.2f M of %.2f M parameters, %s on %s", settings.checkpoint,
-      optim.count(train) / 1e6, optim.count(loaded.unet_params) / 1e6,
+      optim.count(train) / 1e6, optim.count(flat) / 1e6,
       jnp.dtype(compute.dtype), f"{mesh.size} x " * (mesh.size > 1)
       + jax.devices()[0].device_kind)
-  # Nothing else may keep arrays alive that are moved.
-  loaded = dataclasses.replace(loaded, unet_params={})
-  return VideoModel(
+  del flat  # Else it keeps arrays alive that are moved.
+  model = VideoModel(
       unet=dataclasses.replace(loaded.unet_config, compute=compute),
-      trainable=train,
-      frozen=placement.move(
-          frozen, placement.param_specs(mesh, frozen),
-          settings.frozen_dtype(platform)),
+      trainable=names.nest(
+          train, lambda path, x: x.astype(np.float32, copy=False)),
+      frozen=names.nest(frozen, lambda path, x: placement.put_param(
+          mesh, path, x.astype(settings.frozen_dtype(platform), copy=False))),
       vae=dataclasses.replace(
-          loaded.vae.on(mesh, compute.dtype),
-          frames_at_a_time=settings.vae_frames),
-      text_encoder=loaded.text_encoder.on(mesh, compute.dtype),
+          loaded.vae, frames_at_a_time=settings.vae_frames),
+      text_encoder=loaded.text_encoder,
       tokenizer=loaded.tokenizer,
       schedule=loaded.schedule,
       mesh=mesh,
   )
+  processes.trim_memory()
+  return model

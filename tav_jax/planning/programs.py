@@ -13,7 +13,7 @@ from tav_jax import pretrained
 from tav_jax.errors import about
 from tav_jax.parallel import placement
 from tav_jax.pipelines import editing, video_model
-from tav_jax.pretrained import parts
+from tav_jax.pretrained import names, parts
 from tav_jax.runs.settings import check_for_model, Settings
 from tav_jax.training import optim, step
 
@@ -69,7 +69,8 @@ def of_run(config: Settings, mesh: Mesh, platform: str) -> list[Program]:
   unet = dataclasses.replace(
       shapes.unet_config, compute=model.compute(platform))
   with about("model."):
-    trainable, frozen = optim.split(shapes.unet_params, model.trainable)
+    trainable, frozen = map(names.unflatten, optim.split(
+        names.flatten(shapes.unet_params), model.trainable))
 
   everywhere = placement.everywhere(mesh)
   array = lambda *shape, at=everywhere, dtype=jnp.float32: (

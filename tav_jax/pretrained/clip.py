@@ -74,7 +74,7 @@ def load_clip(
       CLIP(config),
       jax.ShapeDtypeStruct((1, size, size, config.vision.channels), dtype),
       jax.ShapeDtypeStruct((1, config.text.positions), jnp.int32))
-  params = load.take(files.read_weights(root), expected, dtype, str(root))
+  params = load.load_weights(root, expected, dtype)
   config = dataclasses.replace(
       config,
       text=dataclasses.replace(config.text, dtype=dtype),

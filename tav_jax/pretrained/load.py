@@ -1,6 +1,6 @@
 """From a diffusers directory to networks with their parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import dataclasses
 import os
 import pathlib
@@ -8,16 +8,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 import numpy as np
 import transformers
 
 from tav_jax.errors import InputError
 from tav_jax.models.clip import CLIPTextModel
 from tav_jax.models.unet import UNetConfig
+from tav_jax.parallel import placement
 from tav_jax.pretrained import files, names, shapes
 from tav_jax.pretrained.parts import TextEncoder, VAE
 from tav_jax.sampling.schedule import Schedule
-from tav_jax.types import FlatParams, Params
+from tav_jax.types import Array, FlatParams, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,24 +66,54 @@ def load_pretrained(
     InputError: If the checkpoint cannot be found, read or understood.
   """
   dtype = jnp.dtype(dtype or jnp.float32)
+  loaded, unet = load_parts(
+      path_or_hub_id, revision=revision, dtype=dtype, variant=variant)
+  compute = dataclasses.replace(loaded.unet_config.compute, dtype=dtype)
+  return dataclasses.replace(
+      loaded,
+      unet_config=dataclasses.replace(loaded.unet_config, compute=compute),
+      unet_params=names.nest(unet, _placed(dtype)))
+
+
+def load_parts(
+    path_or_hub_id: str | os.PathLike,
+    *,
+    revision: str | None,
+    dtype: Any,
+    variant: Mapping[str, str] | None,
+    mesh: Mesh | None = None,
+) -> tuple[Pretrained, FlatParams]:
+  """Like `load_pretrained`, but leaves the U-Net's parameters to the caller.
+
+  Args:
+    path_or_hub_id: As for `load_pretrained`.
+    revision: Likewise.
+    dtype: Type of the autoencoder and of the text encoder.
+    variant: As for `load_unet`.
+    mesh: The mesh on all of whose devices these two are put; None leaves them
+      on the host.
+
+  Returns:
+    The model without the U-Net's parameters, and these: flat, of the types in
+    the file.
+  """
   root = files.locate(os.fspath(path_or_hub_id), revision)
   for part in (*files.PARTS, "tokenizer", "scheduler"):
     if not (root / part).is_dir():
       raise InputError(
           f"checkpoint {root}: {part}/ is missing; expected a diffusers "
           "directory with unet/, vae/, text_encoder/, tokenizer/, scheduler/")
-  unet_config, unet_params = _load_unet(root / "unet", None, variant, dtype)
-  compute = dataclasses.replace(unet_config.compute, dtype=dtype)
-  pretrained = Pretrained(
-      unet_config=dataclasses.replace(unet_config, compute=compute),
-      unet_params=unet_params,
-      vae=load_vae(root / "vae", dtype),
-      text_encoder=_load_text_encoder(root / "text_encoder", dtype),
+  unet_config, unet_params = read_unet(root / "unet", variant=variant)
+  loaded = Pretrained(
+      unet_config=unet_config,
+      unet_params={},
+      vae=load_vae(root / "vae", dtype, mesh),
+      text_encoder=_load_text_encoder(root / "text_encoder", dtype, mesh),
       tokenizer=load_tokenizer(root / "tokenizer"),
       schedule=shapes.load_schedule(root / "scheduler"),
   )
-  _check_widths(pretrained, root)
-  return pretrained
+  _check_widths(loaded, root)
+  return loaded, unet_params
 
 
 def load_unet(
@@ -111,13 +143,15 @@ def load_unet(
   directory = pathlib.Path(directory)
   if (directory / "unet").is_dir():
     directory = directory / "unet"
-  return _load_unet(directory, temporal, variant, jnp.float32)
+  config, params = read_unet(directory, temporal, variant)
+  return config, names.nest(params, _placed(jnp.float32))
 
 
-def _load_unet(
-    directory: pathlib.Path, temporal: str | os.PathLike | None,
-    variant: Mapping[str, str] | None, dtype: Any,
-) -> tuple[UNetConfig, Params]:
+def read_unet(
+    directory: pathlib.Path, temporal: str | os.PathLike | None = None,
+    variant: Mapping[str, str] | None = None,
+) -> tuple[UNetConfig, FlatParams]:
+  """Like `load_unet` of `unet/`: flat parameters, of the types in the file."""
   config = shapes.unet_config(directory, variant)
   loaded = files.read_weights(directory)
   if temporal == "none":
@@ -125,10 +159,11 @@ def _load_unet(
   elif temporal is not None:
     loaded |= names.flat_from_torch(
         files.read_safetensors([pathlib.Path(temporal)]))
-  expected = shapes.of_unet(config)
+  expected = names.flatten(shapes.of_unet(config))
   if not any(_is_temporal(path) for path in loaded):
-    loaded |= _initial_temporal(names.flatten(expected))
-  return config, take(loaded, expected, dtype, str(directory))
+    loaded |= _initial_temporal(expected)
+  names.check(expected, loaded, str(directory))
+  return config, loaded
 
 
 def _is_temporal(path: str) -> bool:
@@ -160,22 +195,27 @@ def _initial_temporal(expected: FlatParams) -> FlatParams:
   return initial
 
 
-def load_vae(directory: pathlib.Path, dtype=jnp.float32) -> VAE:
-  """Loads `vae/` of a checkpoint; raises as `load_unet`."""
+def load_vae(
+    directory: pathlib.Path, dtype: Any = jnp.float32, mesh: Mesh | None = None
+) -> VAE:
+  """Loads `vae/` of a checkpoint; `mesh` as for `load_parts`.
+
+  Raises as `load_unet`.
+  """
   config = shapes.vae_config(directory)
-  params = take(
-      files.read_weights(directory), shapes.of_vae(config), dtype,
-      str(directory))
-  return VAE(dataclasses.replace(config, dtype=dtype), params)
+  params = load_weights(directory, shapes.of_vae(config), dtype, mesh)
+  return VAE(dataclasses.replace(config, dtype=dtype), params, mesh=mesh)
 
 
-def _load_text_encoder(directory: pathlib.Path, dtype) -> TextEncoder:
+def _load_text_encoder(
+    directory: pathlib.Path, dtype: Any, mesh: Mesh | None
+) -> TextEncoder:
   config = shapes.text_config(directory)
   tokens = jax.ShapeDtypeStruct((1, config.positions), jnp.int32)
-  params = take(
-      files.read_weights(directory), shapes.of(CLIPTextModel(config), tokens),
-      dtype, str(directory))
-  return TextEncoder(dataclasses.replace(config, dtype=dtype), params)
+  params = load_weights(
+      directory, shapes.of(CLIPTextModel(config), tokens), dtype, mesh)
+  config = dataclasses.replace(config, dtype=dtype)
+  return TextEncoder(config, params, mesh=mesh)
 
 
 def load_tokenizer(directory: pathlib.Path):
@@ -192,27 +232,35 @@ def load_tokenizer(directory: pathlib.Path):
         "merges.txt there") from error
 
 
-def take(
-    loaded: FlatParams, expected: Params, dtype: Any, source: str
+def load_weights(
+    directory: pathlib.Path, expected: Params, dtype: Any,
+    mesh: Mesh | None = None,
 ) -> Params:
-  """Nested parameters of one type from flat ones, which are emptied.
-
-  Arrays are converted one by one, so that there are never two copies of more
-  than one.
+  """The weights in a directory, nested.
 
   Args:
-    loaded: The parameters that were read; empty afterwards.
+    directory: Directory of one part.
     expected: The network's parameters without values, nested.
     dtype: Type of the result.
-    source: Where they were read from, for the error message.
+    mesh: The mesh on all of whose devices they are put; None leaves them on the
+      host.
 
   Raises:
     InputError: If paths or shapes are not those expected.
   """
-  names.check(names.flatten(expected), loaded, source)
-  return names.unflatten({
-      path: loaded.pop(path).astype(dtype, copy=False)
-      for path in list(loaded)})
+  loaded = files.read_weights(directory)
+  names.check(names.flatten(expected), loaded, str(directory))
+  return names.nest(loaded, _placed(dtype, mesh))
+
+
+def _placed(dtype: Any, mesh: Mesh | None = None) -> Callable[[str, Any], Any]:
+  """What gives an array its type and place; arguments as `load_weights`."""
+  def convert(path: str, x: np.ndarray) -> Array:
+    del path
+    x = x.astype(dtype, copy=False)
+    return x if mesh is None else jax.device_put(x, placement.everywhere(mesh))
+
+  return convert
 
 
 def _check_widths(loaded: Pretrained, root: pathlib.Path) -> None:

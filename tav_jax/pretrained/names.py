@@ -9,10 +9,10 @@ torch's `weight` becomes `kernel`, `scale` or `embedding`, as Flax calls it:
 Arrays turn with their names: linear layers (out, in) -> (in, out), convolutions
 (out, in, h, w) -> (h, w, in, out). Names of older diffusers versions are
 rewritten to today's; everything else must match to the letter (`check`). From a
-file to the end of loading, parameters are flat: one path for each array.
+file to where they lie in the end, parameters are flat: one path for each array.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import re
 from typing import Any
 
@@ -150,3 +150,15 @@ def flatten(params: Params) -> FlatParams:
 def unflatten(flat: FlatParams) -> Params:
   """The nested dict that `flatten` came from."""
   return traverse_util.unflatten_dict(flat, sep="/")
+
+
+def nest(flat: FlatParams, convert: Callable[[str, Any], Any]) -> Params:
+  """Nested parameters from flat ones, converted one by one.
+
+  Args:
+    flat: The parameters; empty afterwards, so that there are never two copies
+      of more than one.
+    convert: Gives a parameter its type and place: `(path, array) -> array`.
+  """
+  return unflatten({
+      path: convert(path, flat.pop(path)) for path in list(flat)})

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 import dataclasses
 import functools
-from typing import Any, cast
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
@@ -30,18 +30,6 @@ class Part:
   config: Any
   params: Params
   mesh: Mesh | None = dataclasses.field(default=None, kw_only=True)
-
-  def on(self, mesh: Mesh, dtype: Any):
-    """The part on all devices of a mesh, computing in `dtype`.
-
-    Empties this part of its parameters.
-    """
-    everywhere = jax.tree.map(
-        lambda _: placement.everywhere(mesh), self.params)
-    return dataclasses.replace(
-        self, config=dataclasses.replace(self.config, dtype=dtype),
-        params=placement.move(cast(dict, self.params), everywhere, dtype),
-        mesh=mesh)
 
   @functools.cached_property
   def _on_device(self) -> Params:

@@ -19,17 +19,17 @@ SCHEDULES = ("constant", "linear", "cosine")
 
 
 def split(
-    params: Params, trainable: Sequence[str]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-  """The trainable and the frozen tree.
+    params: FlatParams, trainable: Sequence[str]
+) -> tuple[FlatParams, FlatParams]:
+  """The trainable and the frozen parameters.
 
   Args:
-    params: Nested parameters.
+    params: Parameters by path.
     trainable: Regular expressions on whole path components: `attn1/to_q`
       matches `.../attn1/to_q/kernel` and not `.../attn1/to_qk/kernel`.
 
   Returns:
-    Two nested trees without a path in common; `merge` joins them again.
+    Both by path, without a path in common. Nested, `merge` joins them again.
 
   Raises:
     InputError: If a pattern matches nothing, or no pattern is given.
@@ -38,7 +38,6 @@ def split(
     raise InputError(
         "trainable=(): expected one or more path patterns, such as "
         "('attn_temp',)")
-  flat = traverse_util.flatten_dict(params, sep="/")
   chosen: FlatParams = {}
   for pattern in trainable:
     try:
@@ -47,22 +46,21 @@ def split(
       raise InputError(
           f"trainable: {pattern!r} is no regular expression ({error}); "
           "expected a path pattern such as 'attn1/to_q'") from error
-    matches = {path: flat[path] for path in flat if regex.search(path)}
+    matches = {path: x for path, x in params.items() if regex.search(path)}
     if not matches:
       raise InputError(
           f"trainable: {pattern!r} matches no parameter; expected part "
-          f"of a path such as {next(iter(flat))}")
+          f"of a path such as {next(iter(params))}")
     log.info(
         "training %s: %d arrays, %.2f M parameters", pattern, len(matches),
         count(matches) / 1e6)
     chosen |= matches
-  frozen = {path: x for path, x in flat.items() if path not in chosen}
-  nest = lambda tree: traverse_util.unflatten_dict(tree, sep="/")
-  return nest(chosen), nest(frozen)
+  return chosen, {
+      path: x for path, x in params.items() if path not in chosen}
 
 
 def merge(trainable: Params, frozen: Params) -> Params:
-  """The tree that `split` divided."""
+  """One nested tree of two that have no path in common."""
   return traverse_util.unflatten_dict(
       traverse_util.flatten_dict(frozen)
       | traverse_util.flatten_dict(trainable))
