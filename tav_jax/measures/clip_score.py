@@ -35,7 +35,7 @@ from PIL import Image
 import transformers
 
 from tav_jax.models.clip import CLIP
-from tav_jax.pretrained.clip import Clip
+from tav_jax.pretrained.clip import PretrainedCLIP
 from tav_jax.pretrained.clip_config import Preprocessing
 from tav_jax.pretrained.parts import token_ids
 from tav_jax.types import Array, Params
@@ -81,7 +81,7 @@ def alignment(frames: Float[Array, "f e"], text: Float[Array, " e"]) -> float:
 class Scorer:
   """A CLIP that embeds frames (uint8) and texts (strings), and scores them."""
 
-  clip: Clip
+  clip: PretrainedCLIP
 
   @functools.cached_property
   def _params(self) -> Params:

@@ -1,6 +1,6 @@
 """Checkpoints: Stable Diffusion's and CLIP's, the embedded ones, and export."""
 
-from tav_jax.pretrained.clip import Clip, export_clip, load_clip
+from tav_jax.pretrained.clip import export_clip, load_clip, PretrainedCLIP
 from tav_jax.pretrained.export import export_unet
 from tav_jax.pretrained.load import (
   load_pretrained,
@@ -11,6 +11,14 @@ from tav_jax.pretrained.names import read_torch_names, write_torch_names
 from tav_jax.pretrained.shapes import load_shapes
 
 __all__ = [
-    "Clip", "Pretrained", "export_clip", "export_unet", "load_clip",
-    "load_pretrained", "load_shapes", "load_unet", "read_torch_names",
-    "write_torch_names"]
+  "Pretrained",
+  "PretrainedCLIP",
+  "export_clip",
+  "export_unet",
+  "load_clip",
+  "load_pretrained",
+  "load_shapes",
+  "load_unet",
+  "read_torch_names",
+  "write_torch_names",
+]

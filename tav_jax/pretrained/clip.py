@@ -22,7 +22,7 @@ _EXPECTED = (
     "preprocessor_config.json, weights and the tokenizer's files")
 
 
-class Clip(NamedTuple):
+class PretrainedCLIP(NamedTuple):
   """A CLIP with what prepares its inputs.
 
   Attributes:
@@ -43,7 +43,7 @@ def load_clip(
     *,
     revision: str | None = None,
     dtype: Any = None,
-) -> Clip:
+) -> PretrainedCLIP:
   """Loads a CLIP, such as openai/clip-vit-large-patch14.
 
   Args:
@@ -79,7 +79,8 @@ def load_clip(
       config,
       text=dataclasses.replace(config.text, dtype=dtype),
       vision=dataclasses.replace(config.vision, dtype=dtype))
-  return Clip(config, params, load.load_tokenizer(root), preprocessing)
+  return PretrainedCLIP(
+      config, params, load.load_tokenizer(root), preprocessing)
 
 
 def export_clip(

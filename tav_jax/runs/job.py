@@ -74,10 +74,11 @@ class Job:
         "optimizer.steps", settings_lib.OptimizerSettings.steps)
     if optimizer.steps != there and optimizer.schedule != "constant":
       raise InputError(
-          f"optimizer.steps={optimizer.steps} (there {there}): the learning "
-          f"rates of the {taken} steps taken in --workdir={self.workdir} fall "
-          f"to 0 at step {there}, by optimizer.schedule={optimizer.schedule}; "
-          f"set optimizer.steps={there}, or use another workdir")
+          f"optimizer.steps={optimizer.steps} (there {there}): by "
+          f"optimizer.schedule={optimizer.schedule}, the {taken} steps in "
+          f"--workdir={self.workdir} had learning rates that fall to 0 at step "
+          f"{there}; set optimizer.steps={there} to end that run, or tune anew "
+          "in another workdir")
     if optimizer.steps < taken:
       raise InputError(
           f"optimizer.steps={optimizer.steps}: {taken} are taken in "
