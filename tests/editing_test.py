@@ -151,7 +151,7 @@ def test_fit_keeps_less_and_predicts_about_the_same(tmp_path):
       for memory in ("given", "fit"))
   size = lambda model: sum(x.nbytes for x in jax.tree.leaves(model.frozen))
   assert 2 * size(fit) == size(given)
-  assert fit.unet.compute.remat and fit.vae.frames_at_a_time == 1
+  assert fit.unet.execution.remat and fit.vae.frames_at_a_time == 1
   args = LATENTS[0], np.array([500]), given.embed(["a"])
   one, two = (
       model.network(model.trainable, model.frozen)(*args)

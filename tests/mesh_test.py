@@ -65,14 +65,14 @@ UNET = COMMON + """
 import dataclasses
 from unet_test import CONFIG
 from tav_jax.models.unet import UNet3D
-from tav_jax.models.layers import Compute
+from tav_jax.models.layers import Execution
 from tav_jax.pretrained import names
 from tav_jax.training import optim, step
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.pipelines.video_model import network
 
 config = dataclasses.replace(
-    CONFIG, compute=Compute(remat=True), convolution="pseudo_3d")
+    CONFIG, execution=Execution(remat=True), convolution="pseudo_3d")
 latents = random(0, 2, 1, 8, 5, 6, 4)
 text = random(1, 2, 1, 3, config.text_width)
 params = jax.jit(UNet3D(config).init)(

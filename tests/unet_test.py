@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tav_jax.models.layers import Compute, TemporalConv
+from tav_jax.models.layers import Execution, TemporalConv
 from tav_jax.models.transformer import TemporalAttention
 from tav_jax.models.unet import UNet3D, UNetConfig, VARIANTS
 from tav_jax.pretrained import configs, export_unet, load_unet, names
@@ -79,7 +79,7 @@ def test_frames_as_clips_give_the_image_models_output(params):
 
 def test_remat_and_blocks_do_not_change_the_function(params):
   config = dataclasses.replace(
-      CONFIG, compute=Compute(remat=True, attention_block=5))
+      CONFIG, execution=Execution(remat=True, attention_block=5))
   latents = jax.random.normal(jax.random.key(2), (1, 3, 8, 8, 4))
 
   def value_and_grad(config):
@@ -92,7 +92,7 @@ def test_remat_and_blocks_do_not_change_the_function(params):
 
 
 def test_bfloat16_is_close(params):
-  config = dataclasses.replace(CONFIG, compute=Compute(dtype=jnp.bfloat16))
+  config = dataclasses.replace(CONFIG, execution=Execution(dtype=jnp.bfloat16))
   latents = jax.random.normal(jax.random.key(2), (1, 3, 8, 8, 4))
   exact, rough = (apply(c, params, latents) for c in (CONFIG, config))
   assert rough.dtype == jnp.float32
@@ -149,7 +149,7 @@ def test_unconditional_model_is_one_whose_text_adds_nothing(params):
 
 
 def test_unconditional_gradients_are_finite_with_remat(params):
-  config = dataclasses.replace(UNCONDITIONAL, compute=Compute(remat=True))
+  config = dataclasses.replace(UNCONDITIONAL, execution=Execution(remat=True))
   latents = jax.random.normal(jax.random.key(2), (2, 1, 8, 8, 4))
   loss = lambda p: (apply(config, p, latents, None) ** 2).mean()
   grads = jax.jit(jax.grad(loss))(without(params, *TEMPORAL, *CROSS))
@@ -219,7 +219,7 @@ def test_convolution_over_frames():
 
 def relative(causal, frames, bias):
   """Attention with this bias, as a function of `b f s c`."""
-  module = TemporalAttention(2, True, causal, Compute())
+  module = TemporalAttention(2, True, causal, Execution())
   x = jax.random.normal(jax.random.key(0), (1, frames, 2, 8))
   params = module.init(jax.random.key(1), x)["params"]
   params["relative_bias"] = bias * jnp.ones_like(params["relative_bias"])

@@ -72,7 +72,7 @@ def network(case: Case, mesh: Mesh) -> Network:
           names.unflatten(trainable)).items()}
   dtype = model.frozen_dtype(platform)
   return Network(
-      dataclasses.replace(unet, compute=model.compute(platform)),
+      dataclasses.replace(unet, execution=model.execution(platform)),
       _lane(mesh, names.read_torch_names(torch)),
       names.nest(frozen, lambda path, x: placement.put_param(
           mesh, path, x.astype(dtype, copy=False))),
@@ -210,7 +210,7 @@ def _autoencoder(case: Case, mesh: Mesh):
   settings = _settings(case).model
   return dataclasses.replace(
       load.load_vae(
-          case.root / "vae", settings.compute(jax.default_backend()).dtype,
+          case.root / "vae", settings.execution(jax.default_backend()).dtype,
           mesh),
       frames_at_a_time=settings.vae_frames)
 

@@ -76,10 +76,10 @@ def attend(
   Returns:
     The attended values, `b n f q d`.
   """
-  compute = KERNELS[kernel]
+  attention = KERNELS[kernel]
   sees = frames_seen(visible, query.shape[2], key.shape[2])
   if activations.mesh() is None:
-    return compute(query, key, value, sees, block)
+    return attention(query, key, value, sees, block)
   here = activations.spec(query.shape, frames=2)
   split = here[2] is not None  # Else every device computes all frames.
   there = activations.spec(key.shape, frames=2) if split else here
@@ -89,7 +89,7 @@ def attend(
   def on_each_device(query, key, value):
     fetch = lambda x: exchange.fetch(
         x, slots, split=devices > 1 and there[2] is not None)
-    return compute(query, fetch(key), fetch(value), mine, block)
+    return attention(query, fetch(key), fetch(value), mine, block)
 
   # The compiler cannot split a kernel over devices.
   return jax.shard_map(

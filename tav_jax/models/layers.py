@@ -25,8 +25,8 @@ from tav_jax.types import Array, Timesteps
 
 
 @dataclasses.dataclass(frozen=True)
-class Compute:
-  """How a network computes: speed, memory and rounding, not the function.
+class Execution:
+  """How a network is executed: speed, memory and rounding, not the function.
 
   Attributes:
     dtype: Type of activations and products; softmax and statistics are float32.

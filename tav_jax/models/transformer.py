@@ -25,7 +25,7 @@ from jaxtyping import Float
 import numpy as np
 
 from tav_jax.models import attention
-from tav_jax.models.layers import Compute, Conv
+from tav_jax.models.layers import Conv, Execution
 from tav_jax.parallel import activations
 from tav_jax.types import Array, Hidden, TextEmbeds, Video
 
@@ -44,36 +44,36 @@ class SpatialAttention(nn.Module):
   Attributes:
     heads: Attention heads.
     visible: Which frames it sees, a key of `attention.VISIBLE`.
-    compute: How to compute.
+    execution: Type of the arithmetic, and attention kernel.
   """
 
   heads: int
   visible: str
-  compute: Compute
+  execution: Execution
 
   @nn.compact
   def __call__(self, x: Hidden) -> Hidden:
-    q, k, v = _project_qkv(x, x, self.heads, self.compute.dtype)
+    q, k, v = _project_qkv(x, x, self.heads, self.execution.dtype)
     y = attention.attend(
-        q, k, v, self.visible, self.compute.attention,
-        self.compute.attention_block)
-    return _project_out(_merge_heads(y), x.shape[-1], self.compute.dtype)
+        q, k, v, self.visible, self.execution.attention,
+        self.execution.attention_block)
+    return _project_out(_merge_heads(y), x.shape[-1], self.execution.dtype)
 
 
 class CrossAttention(nn.Module):
   """Every position of every frame attends to the text."""
 
   heads: int
-  compute: Compute
+  execution: Execution
 
   @nn.compact
   def __call__(self, x: Hidden, text: TextEmbeds) -> Hidden:
-    q, k, v = _project_qkv(x, text, self.heads, self.compute.dtype)
+    q, k, v = _project_qkv(x, text, self.heads, self.execution.dtype)
     one = lambda x: rearrange(x, "b n l d -> b n 1 l d")
     y = attention.attend(
-        q, one(k), one(v), "first", self.compute.attention,
-        self.compute.attention_block)
-    return _project_out(_merge_heads(y), x.shape[-1], self.compute.dtype)
+        q, one(k), one(v), "first", self.execution.attention,
+        self.execution.attention_block)
+    return _project_out(_merge_heads(y), x.shape[-1], self.execution.dtype)
 
 
 class TemporalAttention(nn.Module):
@@ -86,13 +86,13 @@ class TemporalAttention(nn.Module):
     heads: Attention heads.
     relative: Whether scores depend on how far apart frames are, Eq. (1).
     causal: Whether frames do not see later frames.
-    compute: How to compute.
+    execution: Type of the arithmetic, and attention kernel.
   """
 
   heads: int
   relative: bool
   causal: bool
-  compute: Compute
+  execution: Execution
 
   @nn.compact
   def __call__(self, x: Hidden) -> Hidden:
@@ -100,13 +100,13 @@ class TemporalAttention(nn.Module):
     # On a mesh each device takes all frames of some places.
     x = activations.constrain(x, frames=1)
     q, k, v = _project_qkv(
-        x, x, self.heads, self.compute.dtype, kernel_init=_TORCH_LINEAR)
+        x, x, self.heads, self.execution.dtype, kernel_init=_TORCH_LINEAR)
     # And so of their gradients.
     here = lambda x: activations.constrain(x, frames=2)
     y = here(attention.temporal(
         here(q), here(k), here(v), self._bias(x.shape[2])))
     y = _project_out(
-        _merge_heads(y), x.shape[-1], self.compute.dtype,
+        _merge_heads(y), x.shape[-1], self.execution.dtype,
         kernel_init=nn.initializers.zeros_init())
     return activations.constrain(
         rearrange(y, "b s f c -> b f s c"), frames=1)
@@ -172,24 +172,25 @@ class TransformerBlock(nn.Module):
   heads: int
   spatial: str
   temporal: str
-  compute: Compute
+  execution: Execution
 
   @nn.compact
   def __call__(self, x: Hidden, text: TextEmbeds | None) -> Hidden:
-    heads, compute = self.heads, self.compute
+    heads, execution = self.heads, self.execution
     relative = self.temporal.startswith("relative")
     norm = lambda name: nn.LayerNorm(
-        epsilon=1e-5, dtype=compute.dtype, name=name)
+        epsilon=1e-5, dtype=execution.dtype, name=name)
     over_time = lambda x: TemporalAttention(
-        heads, relative, self.temporal == "relative_causal", compute,
+        heads, relative, self.temporal == "relative_causal", execution,
         name="attn_temp")(norm("norm_temp")(x))
-    x += SpatialAttention(heads, self.spatial, compute, name="attn1")(
+    x += SpatialAttention(heads, self.spatial, execution, name="attn1")(
         norm("norm1")(x))
     if relative:
       x += over_time(x)
     if text is not None:
-      x += CrossAttention(heads, compute, name="attn2")(norm("norm2")(x), text)
-    x += FeedForward(compute.dtype, name="ff")(norm("norm3")(x))
+      x += CrossAttention(heads, execution, name="attn2")(
+          norm("norm2")(x), text)
+    x += FeedForward(execution.dtype, name="ff")(norm("norm3")(x))
     if self.temporal == "full":
       x += over_time(x)
     return x
@@ -205,7 +206,7 @@ class Transformer(nn.Module):
       convolutions (SD 1); the function is the same, the stored shapes differ.
     spatial: As `UNetConfig.spatial`.
     temporal: As `UNetConfig.temporal`.
-    compute: How to compute.
+    execution: Type of the arithmetic, and attention kernel.
   """
 
   heads: int
@@ -213,12 +214,12 @@ class Transformer(nn.Module):
   linear_projection: bool
   spatial: str
   temporal: str
-  compute: Compute
+  execution: Execution
 
   @nn.compact
   def __call__(self, x: Video, text: TextEmbeds | None) -> Video:
     h, c = x.shape[2], x.shape[-1]
-    dtype = self.compute.dtype
+    dtype = self.execution.dtype
 
     def project(name: str) -> nn.Module:
       if self.linear_projection:
@@ -230,7 +231,7 @@ class Transformer(nn.Module):
         name="norm")(x)
     y = rearrange(project("proj_in")(y), "b f h w c -> b f (h w) c")
     y = TransformerBlock(
-        self.heads, self.spatial, self.temporal, self.compute,
+        self.heads, self.spatial, self.temporal, self.execution,
         name="transformer_blocks_0")(y, text)
     y = rearrange(y, "b f (h w) c -> b f h w c", h=h)
     return x + project("proj_out")(y)

@@ -15,9 +15,9 @@ from jaxtyping import Float
 
 from tav_jax.models import attention
 from tav_jax.models.layers import (
-  Compute,
   convolve,
   Downsample,
+  Execution,
   ResnetBlock,
   TimestepEmbedding,
   Upsample,
@@ -59,7 +59,7 @@ class UNetConfig:
     flip_sin_to_cos: Cosine before sine in the timestep's features.
     freq_shift: Shift of their frequencies.
     sample_size: Latent size it was trained at; kept for export.
-    compute: Type, rematerialisation and attention kernel.
+    execution: Type, rematerialisation and attention kernel.
   """
 
   in_channels: int = 4
@@ -79,7 +79,7 @@ class UNetConfig:
   flip_sin_to_cos: bool = True
   freq_shift: float = 0.0
   sample_size: int | None = 64
-  compute: Compute = dataclasses.field(default_factory=Compute)
+  execution: Execution = dataclasses.field(default_factory=Execution)
 
   def __post_init__(self):
     for name, known in VARIANTS.items():
@@ -110,15 +110,15 @@ class _Level:
 
   def resnet(self, name: str) -> nn.Module:
     config = self.config
-    return config.compute.block(ResnetBlock)(
+    return config.execution.block(ResnetBlock)(
         config.channels[self.level], config.groups, config.norm_eps,
-        config.compute.dtype, config.over_frames, name=name)
+        config.execution.dtype, config.over_frames, name=name)
 
   def transformer(self, name: str) -> nn.Module:
     config = self.config
-    return config.compute.block(Transformer)(
+    return config.execution.block(Transformer)(
         config.heads[self.level], config.groups, config.linear_projection,
-        config.spatial, config.temporal, config.compute, name=name)
+        config.spatial, config.temporal, config.execution, name=name)
 
 
 class DownBlock(nn.Module):
@@ -139,7 +139,7 @@ class DownBlock(nn.Module):
       skips.append(x)
     if self.level < len(self.config.channels) - 1:
       x = Downsample(
-          self.config.compute.dtype, self.config.over_frames,
+          self.config.execution.dtype, self.config.over_frames,
           name="downsamplers_0")(x)
       skips.append(x)
     return x, skips
@@ -176,7 +176,7 @@ class UpBlock(nn.Module):
       x = activations.constrain(x, frames=1)
     if self.level > 0:
       x = Upsample(
-          config.compute.dtype, config.over_frames, name="upsamplers_0")(
+          config.execution.dtype, config.over_frames, name="upsamplers_0")(
               x, skips[-1].shape[-3:-1])
     return x
 
@@ -213,7 +213,7 @@ class UNet3D(nn.Module):
       raise ValueError(
           f"text_embeds: expected {'a' if config.text_width else 'no'} text "
           f"for a network of text_width={config.text_width}")
-    dtype = config.compute.dtype
+    dtype = config.execution.dtype
     levels = range(len(config.channels))
     time = TimestepEmbedding(
         config.channels[0], 4 * config.channels[0], config.flip_sin_to_cos,

@@ -12,7 +12,7 @@ import numpy as np
 
 from tav_jax.errors import about, InputError
 from tav_jax.models.attention import KERNELS
-from tav_jax.models.layers import Compute
+from tav_jax.models.layers import Execution
 from tav_jax.models.unet import UNet3D, UNetConfig, VARIANTS
 from tav_jax.parallel import placement, processes
 from tav_jax.parallel.mesh import make_mesh
@@ -134,7 +134,7 @@ class ModelSettings:
             f"model.{name}={getattr(self, name)!r}: expected "
             f"{', '.join(words)}")
 
-  def compute(self, platform: str) -> Compute:
+  def execution(self, platform: str) -> Execution:
     """How the network computes on "cpu", "gpu" or "tpu"."""
     dtype = DTYPES[self.dtype] or (
         jnp.float32 if platform == "cpu" else jnp.bfloat16)
@@ -145,14 +145,14 @@ class ModelSettings:
           "tpu": "flash", "gpu": "cudnn" if half else "blockwise"}.get(
               platform, "blockwise")
     if self.memory == "fit":
-      return Compute(dtype, True, attention, 64)
-    return Compute(dtype, self.remat, attention, self.attention_block)
+      return Execution(dtype, True, attention, 64)
+    return Execution(dtype, self.remat, attention, self.attention_block)
 
   def frozen_dtype(self, platform: str) -> Any:
     """The type of the frozen parameters."""
     if self.memory == "fit":
       return jnp.bfloat16
-    return self.compute(platform).dtype
+    return self.execution(platform).dtype
 
   @property
   def vae_frames(self) -> int:
@@ -170,20 +170,20 @@ def load(settings: ModelSettings, mesh: Mesh | None = None) -> VideoModel:
   settings.check()
   mesh = mesh or make_mesh(jax.devices()[:1])
   platform = jax.default_backend()
-  compute = settings.compute(platform)
+  execution = settings.execution(platform)
   loaded, flat = load_parts(
       settings.checkpoint, revision=settings.revision or None,
-      dtype=compute.dtype, variant=settings.variant, mesh=mesh)
+      dtype=execution.dtype, variant=settings.variant, mesh=mesh)
   with about("model."):
     train, frozen = optim.split(flat, settings.trainable)
   log.info(
       "%s: training %.2f M of %.2f M parameters, %s on %s", settings.checkpoint,
       optim.count(train) / 1e6, optim.count(flat) / 1e6,
-      jnp.dtype(compute.dtype), f"{mesh.size} x " * (mesh.size > 1)
+      jnp.dtype(execution.dtype), f"{mesh.size} x " * (mesh.size > 1)
       + jax.devices()[0].device_kind)
   del flat  # Else it keeps arrays alive that are moved.
   model = VideoModel(
-      unet=dataclasses.replace(loaded.unet_config, compute=compute),
+      unet=dataclasses.replace(loaded.unet_config, execution=execution),
       trainable=names.nest(
           train, lambda path, x: x.astype(np.float32, copy=False)),
       frozen=names.nest(frozen, lambda path, x: placement.put_param(

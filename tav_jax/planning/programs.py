@@ -67,7 +67,7 @@ def of_run(config: Settings, mesh: Mesh, platform: str) -> list[Program]:
   with about("video."):
     placement.check_frames(mesh, config.video.frames)
   unet = dataclasses.replace(
-      shapes.unet_config, compute=model.compute(platform))
+      shapes.unet_config, execution=model.execution(platform))
   with about("model."):
     trainable, frozen = map(names.unflatten, optim.split(
         names.flatten(shapes.unet_params), model.trainable))
@@ -114,7 +114,7 @@ def of_run(config: Settings, mesh: Mesh, platform: str) -> list[Program]:
       unet, shapes.schedule, state.trainable, frozen, latents(b),
       timesteps, text(b), negative, scale)
   guided = sampling.guidance != 1
-  dtype = unet.compute.dtype
+  dtype = unet.execution.dtype
   autoencoder = parts.VAE(
       dataclasses.replace(shapes.vae_config, dtype=dtype),
       jax.tree.map(

@@ -68,10 +68,10 @@ def load_pretrained(
   dtype = jnp.dtype(dtype or jnp.float32)
   loaded, unet = load_parts(
       path_or_hub_id, revision=revision, dtype=dtype, variant=variant)
-  compute = dataclasses.replace(loaded.unet_config.compute, dtype=dtype)
+  execution = dataclasses.replace(loaded.unet_config.execution, dtype=dtype)
   return dataclasses.replace(
       loaded,
-      unet_config=dataclasses.replace(loaded.unet_config, compute=compute),
+      unet_config=dataclasses.replace(loaded.unet_config, execution=execution),
       unet_params=names.nest(unet, _placed(dtype)))
 
 
