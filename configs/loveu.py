@@ -6,6 +6,9 @@ r"""Tune-A-Video on LOVEU-TGVE-2023, or on a part of it.
 Writes the submission, the scores and a page to look at; the same command goes
 on where it was interrupted. Shards may run at once in one workdir; the one that
 ends last writes the scores of all of them.
+
+Videos have 32 frames, those of youtube_480p 128, and so have their edits. Where
+128 do not fit, --config.run.video.frames=32 takes every fourth of them.
 """
 
 from ml_collections import ConfigDict
@@ -22,6 +25,6 @@ def get_config() -> ConfigDict:
   config.pick_score = "yuvalkirstain/PickScore_v1"
   config.run = default.get_config()
   with config.run.unlocked():
-    config.run.video.frames = 32
+    config.run.video.frames = 128
     config.run.video.width = config.run.video.height = 480
   return config.lock()

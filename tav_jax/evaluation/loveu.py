@@ -1,31 +1,27 @@
 r"""LOVEU-TGVE-2023: 304 edits of 76 videos (arXiv 2310.16003).
 
-The benchmark as it is published, under `root`:
+`loveu_videos` reads the benchmark; this evaluation writes
 
-  LOVEU-TGVE-2023_Dataset.csv            a row for each video, and headings
-  DAVIS_480p/480p_frames/VIDEO/*.jpg     and youtube_480p, videvo_480p
-
-What the evaluation writes:
-
-  WORKDIR/runs/DAVIS/VIDEO/              a run of tav_jax.tune for each video
-  WORKDIR/submission/DAVIS/VIDEO/style/00000.jpg
-  WORKDIR/scored/DAVIS/VIDEO.json        the scores of a video's edits
+  WORKDIR/runs/DAVIS_480p/VIDEO/         a run of tav_jax.tune for each video
+  WORKDIR/submission/DAVIS_480p/VIDEO/style/00000.jpg
+  WORKDIR/scored/DAVIS_480p/VIDEO.json   the scores of a video's edits
   WORKDIR/edits, scores (.md, .csv, .json)
   WORKDIR/report.html                    all of it to look at
+
+`submission` is what the organisers ask for and what their `scripts/run_eval.py`
+reads (github.com/showlab/loveu-tgve-2023).
 
 Shards may share a workdir and run at once: each writes the scores of its own
 videos, then the tables and the page of all videos that are scored by then.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 import contextlib
-import csv
 import fcntl
 import json
 import logging
 import os
 import pathlib
-from typing import NamedTuple
 
 from ml_collections import ConfigDict
 import numpy as np
@@ -35,8 +31,8 @@ import tqdm
 from tav_jax import pretrained
 from tav_jax.data import atomic
 from tav_jax.data.video import frame_files
-from tav_jax.errors import InputError
 from tav_jax.evaluation import systems
+from tav_jax.evaluation.loveu_videos import read, Video
 from tav_jax.evaluation.scoring import Row, summary
 from tav_jax.measures.clip_score import Scorer
 from tav_jax.measures.intervals import Mean
@@ -48,86 +44,17 @@ log = logging.getLogger(__name__)
 
 RANGES = ()
 
-SPLITS = ("DAVIS", "youtube", "videvo")
-KINDS = {
-    "style": "Style Change Caption",
-    "object": "Object Change Caption",
-    "background": "Background Change Caption",
-    "multiple": "Multiple Changes Caption",
-}
-_NAME, _CAPTION = "Video name", "Our GT caption"
 _SIZE = 480  # Frames are scored at this height and width,
 _SHOWN = 240  # and shown at this one, so that browsers can open the page,
 _RATE = 8.0  # at this rate a second.
-
-
-class Video(NamedTuple):
-  """One of the 76 videos.
-
-  Attributes:
-    split: One of `SPLITS`.
-    name: Name in the table.
-    frames: Folder of its frames.
-    caption: What the video shows.
-    prompts: What it should become, by kind of edit; a key of `KINDS`.
-  """
-
-  split: str
-  name: str
-  frames: pathlib.Path
-  caption: str
-  prompts: Mapping[str, str]
-
-
-def read(root: pathlib.Path) -> list[Video]:
-  """All videos, in the order of the table.
-
-  Args:
-    root: The benchmark's folder.
-
-  Raises:
-    InputError: If its table or a video's frames are missing.
-  """
-  tables = sorted(root.glob("*.csv"))
-  if len(tables) != 1:
-    raise InputError(
-        f"root={root}: it has {len(tables)} .csv files; expected "
-        "LOVEU-TGVE-2023_Dataset.csv and DAVIS_480p, youtube_480p, videvo_480p")
-  with tables[0].open(newline="", encoding="utf-8-sig") as file:
-    rows = list(csv.DictReader(file))
-  missing = {_NAME, _CAPTION, *KINDS.values()} - set(rows[0] if rows else ())
-  if missing:
-    raise InputError(
-        f"{tables[0]}: it has no column {sorted(missing)[0]!r}; expected "
-        f"{', '.join((_NAME, _CAPTION, *KINDS.values()))}")
-  videos = []
-  for row in rows:
-    row = {key: (value or "").strip() for key, value in row.items() if key}
-    if not row[_CAPTION]:
-      continue  # The heading of a part, or an empty line.
-    split, frames = _find(root, row[_NAME])
-    videos.append(Video(
-        split, row[_NAME], frames, row[_CAPTION],
-        {kind: row[column] for kind, column in KINDS.items()}))
-  return videos
-
-
-def _find(root: pathlib.Path, name: str) -> tuple[str, pathlib.Path]:
-  for split in SPLITS:
-    frames = root / f"{split}_480p/480p_frames" / name
-    if frames.is_dir():
-      return split, frames
-  raise InputError(
-      f"root={root}: no frames of {name!r}; expected them in "
-      f"{root}/{{{','.join(SPLITS)}}}_480p/480p_frames/{name}")
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Tunes on the shard's videos, renders their edits, scores them.
 
   Args:
-    config: `root`, `shard` (of the videos), `run` (a config of tav_jax.tune),
-      `clip`, `pick_score` ("" for none).
+    config: `root`, `shard` (of the videos), `run` (a config of tav_jax.tune,
+      with the most frames of a video), `clip`, `pick_score` ("" for none).
     workdir: Directory of all results.
 
   Raises:
@@ -139,9 +66,15 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   if not videos:
     log.warning("shard=%s has none of the videos", config.shard)
     return
-  jobs = [_job(config, video, workdir) for video in videos]
+  jobs = [make_job(config, video, workdir) for video in videos]
   for job in jobs:
     job.check()
+  fewer = sum(job.settings.video.stride > 1 for job in jobs)
+  if fewer:
+    log.warning(
+        "%d of %d videos have more than run.video.frames=%d frames; the "
+        "benchmark's edits have as many as the video", fewer, len(jobs),
+        config.run.video.frames)
   many.run(jobs)
   for video, job in zip(videos, jobs, strict=True):
     _submit(workdir, video, job)
@@ -149,19 +82,24 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   _settle(config, workdir, benchmark)
 
 
-def _job(config: ConfigDict, video: Video, workdir: pathlib.Path) -> Job:
+def make_job(
+    config: ConfigDict, video: Video, workdir: pathlib.Path
+) -> Job:
+  """The run of a video: all its frames, or as many as the config allows."""
   run = ConfigDict(config.run.to_dict())
+  there = len(frame_files(video.frames))
   run.video.path, run.video.caption = str(video.frames), video.caption
-  run.video.stride = _stride(video.frames, run.video.frames)
+  run.video.frames = min(run.video.frames, there)
+  run.video.stride = _stride(there, run.video.frames)
   run.sampling.prompts = tuple(video.prompts.values())
   return Job(
       f"{video.split}/{video.name}", settings.of(run.to_dict()),
       workdir / "runs" / video.split / video.name)
 
 
-def _stride(folder: pathlib.Path, frames: int) -> int:
-  """Distance between the frames that a run takes from a folder."""
-  return max(1, len(frame_files(folder)) // frames)
+def _stride(there: int, frames: int) -> int:
+  """Distance between the frames that a run takes of those that are there."""
+  return max(1, there // max(1, frames))
 
 
 def _resize(frames: np.ndarray, size: int) -> np.ndarray:
@@ -180,10 +118,10 @@ def _submit(workdir: pathlib.Path, video: Video, job: Job) -> None:
   """Copies samples to where the benchmark expects them."""
   found = {result.prompt: result for result in systems.read(job.samples)}
   for kind, prompt in video.prompts.items():
-    directory = _submission(workdir, video, kind)
-    directory.mkdir(parents=True, exist_ok=True)
-    for i, frame in enumerate(found[prompt].frames()):
-      Image.fromarray(frame).save(directory / f"{i:05}.jpg", quality=95)
+    with atomic.replacing(_submission(workdir, video, kind)) as partial:
+      partial.mkdir()
+      for i, frame in enumerate(found[prompt].frames()):
+        Image.fromarray(frame).save(partial / f"{i:05}.jpg", quality=95)
 
 
 def _score(
@@ -204,8 +142,8 @@ def _score(
       rows.append({
           "split": video.split, "video": video.name, "kind": kind,
           "prompt": prompt} | scores)
-      source = systems.frames(video.frames)[
-          ::_stride(video.frames, len(frames))][:len(frames)]
+      source = systems.frames(video.frames)
+      source = source[::_stride(len(source), len(frames))][:len(frames)]
       entries.append(report.Entry(
           f"{video.split}/{video.name}, {kind}: {prompt}", [
               report.show("the source", _resize(source, _SHOWN), _RATE),
