@@ -4,11 +4,14 @@ An entry point is a function `main(config, workdir)` and `cli.run(main)`.
 """
 
 from collections.abc import Callable, Mapping
+import contextlib
 import difflib
 import os
 import pathlib
 import re
+import select
 import shlex
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -16,10 +19,9 @@ from absl import app, flags
 import jax
 from ml_collections import config_dict, config_flags
 from ml_collections.config_flags.config_flags import ConfigFileFlagParser
-from tqdm.contrib import logging as tqdm_logging
 
 from tav_jax import startup
-from tav_jax.errors import InputError
+from tav_jax.errors import from_system, InputError
 from tav_jax.parallel import processes
 from tav_jax.runs import authors_yaml
 from tav_jax.runs.settings import with_defaults
@@ -37,6 +39,9 @@ OUT_OF_MEMORY = (
     "with which the same command goes on where it was, or take more devices; "
     "else, in another workdir if this one has a checkpoint, lower "
     "video.frames, video.width and video.height")
+_OUT_OF_HOST_MEMORY = (
+    "out of this machine's memory; end other programs or take a larger "
+    "machine, and the same command goes on where it was")
 
 
 def run(
@@ -194,18 +199,55 @@ def _guard(main: Callable, config: config_dict.ConfigDict) -> None:
     processes.join()
     if not processes.is_first():
       startup.be_quiet()
+  signal.signal(signal.SIGTERM, _terminate)
+  workdir = pathlib.Path(_WORKDIR.value).expanduser()
   try:
-    with tqdm_logging.logging_redirect_tqdm([startup.log]):
-      main(config, pathlib.Path(_WORKDIR.value).expanduser())
+    main(config, workdir)
   except InputError as error:
     _fail(str(error))
-  except KeyboardInterrupt:
-    print("interrupted; the same command resumes", file=sys.stderr)
-    sys.exit(130)
+  except KeyboardInterrupt as error:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # A second one ends at once.
+    told = str(error)
+    _say(f"{told or 'interrupted'}; the same command resumes")
+    sys.exit(128 + (signal.SIGTERM if told else signal.SIGINT))
+  except MemoryError as error:
+    _fail(f"{_OUT_OF_HOST_MEMORY} ({_one_line(error)[:200]})")
   except jax.errors.JaxRuntimeError as error:
     if "RESOURCE_EXHAUSTED" not in str(error):
       raise
     _fail(f"{OUT_OF_MEMORY} ({_one_line(error)[:200]})")
+  except Exception as error:
+    if isinstance(error, BrokenPipeError) and _nobody_reads():
+      _leave_quietly()
+    refused = from_system(error, workdir)
+    if not refused:
+      raise
+    _fail(str(refused))
+
+
+def _terminate(*_) -> NoReturn:
+  raise KeyboardInterrupt("ended by SIGTERM")
+
+
+def _nobody_reads() -> bool:
+  """Whether what reads our output, such as `head`, has ended."""
+  poll = select.poll()
+  for stream in (1, 2):
+    poll.register(stream, 0)
+  return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _leave_quietly() -> NoReturn:
+  """Ends as a program that a closed pipe ends, without a word."""
+  nowhere = os.open(os.devnull, os.O_WRONLY)
+  for stream in (1, 2):
+    os.dup2(nowhere, stream)  # Or Python would complain as it flushes them.
+  sys.exit(128 + signal.SIGPIPE)
+
+
+def _say(message: str) -> None:
+  with contextlib.suppress(OSError):  # Where nobody can hear it.
+    print(message, file=sys.stderr)
 
 
 def _one_line(error: BaseException) -> str:
@@ -222,5 +264,5 @@ def _fail(message: str) -> NoReturn:
   shown = re.sub(
       r"\n(?!  )|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]",
       lambda match: ascii(match[0])[1:-1], message)
-  print(f"error: {shown}", file=sys.stderr)
+  _say(f"error: {shown}")
   sys.exit(2)

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 import contextlib
+import errno
+import os
+import re
 
 
 class InputError(ValueError):
@@ -21,3 +24,43 @@ def about(what: str) -> Iterator[None]:
     yield
   except InputError as error:
     raise InputError(f"{what}{error}") from error
+
+
+_ADVICE = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some of your quota there",
+    errno.EFBIG: "raise the limit on the size of a file (ulimit -f)",
+    errno.EROFS: "make it writable",
+    errno.EACCES: "give this user the permission",
+    errno.EPERM: "give this user the permission",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENOENT: "it was deleted or moved; put it back",
+    errno.ENOTDIR: "it was deleted or moved; put it back",
+}
+
+
+def from_system(error: BaseException, where: object) -> InputError | None:
+  """What to tell a user of an operation that the system refused.
+
+  Tensorstore and safetensors raise errors of their own, with the system's
+  number in the message: "(os error 28)", "[os_error_code='28']".
+
+  Args:
+    error: Any error.
+    where: The place, where the error itself names no file.
+
+  Returns:
+    The error in one line with advice; None if it is not the system's.
+  """
+  code = error.errno if isinstance(error, OSError) else None
+  if code is None and (found := re.search(
+      r"\bos_error_code='(\d+)|\(os error (\d+)\)", str(error))):
+    code = int(found[1] or found[2])
+  if code is None:
+    return None
+  place = getattr(error, "filename", None) or where
+  place = os.fsdecode(place) if isinstance(place, bytes) else place
+  advice = _ADVICE.get(code, "see to that")
+  return InputError(
+      f"{place}: {os.strerror(code)}; {advice}, and the same command goes on "
+      "where it was")

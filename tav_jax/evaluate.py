@@ -31,6 +31,14 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Writes tables and pictures to `workdir`."""
   check(config)
   workdirs.check(workdir, config.to_dict())
+  if config.get("shard", "0/1") != "0/1":
+    _run(config, workdir)  # Beside others; each locks the runs of its own.
+    return
+  with workdirs.locked(workdir):
+    _run(config, workdir)
+
+
+def _run(config: ConfigDict, workdir: pathlib.Path) -> None:
   _TASKS[config.task].run(config, workdir)
   workdirs.write_config(workdir, config.to_dict())
 

@@ -14,6 +14,7 @@ import shutil
 from ml_collections import ConfigDict
 
 from tav_jax import cli
+from tav_jax.data import atomic
 from tav_jax.pretraining import (
   autoencoder,
   checks,
@@ -25,6 +26,7 @@ from tav_jax.pretraining import (
 )
 from tav_jax.pretraining import pictures as pictures_lib
 from tav_jax.pretraining import tokenizer as tokenizer_lib
+from tav_jax.runs import workdir as workdirs
 from tav_jax.runs.clock import Clock
 
 log = logging.getLogger("tav_jax.pretrain")  # Not "__main__".
@@ -37,12 +39,15 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
     if name != "tokenizer":
       stage.check(name, workdir, of_stage(config, name))
   clock = Clock()
-  with clock("data"):
-    pictures = pictures_lib.load(config.data, workdir)
-  checks.check_count(config, len(pictures.splits["train"]))
-  for name in config.stages:
-    with clock(name):
-      _run(name, config, workdir, pictures)
+  with workdirs.locked(workdir) as lock:
+    with clock("data"):
+      pictures = pictures_lib.load(config.data, workdir)
+    checks.check_count(config, len(pictures.splits["train"]))
+    for name in config.stages:
+      lock.check()
+      with clock(name):
+        _run(name, config, workdir, pictures)
+    lock.check()
   log.info("%s", clock)
 
 
@@ -77,7 +82,8 @@ def _tokenizer(config, workdir, pictures):
   """
   directory = workdir / "model/tokenizer"
   if (earlier := start.locate(config.start)) and not directory.exists():
-    shutil.copytree(earlier / "tokenizer", directory)
+    with atomic.replacing(directory) as partial:
+      shutil.copytree(earlier / "tokenizer", partial)
   source = pictures.splits["train"]
   captions = (
       source[i]["caption"]

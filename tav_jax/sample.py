@@ -41,7 +41,6 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
     step = checkpoints.latest
     assert step is not None  # Checked above.
     tuned = checkpoints.restore_trainable(model.trainable)
-    checkpoints.close()
     # One video fills all places of the mesh.
     trainable = placement.stack(
         [tuned] * model.mesh.shape["video"],
@@ -49,7 +48,8 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   log.info("parameters of step %d", step)
   with clock("sampling"), jax.set_mesh(model.mesh):
     sampled, = rendering.sample(model, trainable, [job])
-    rendering.write(model, job, sampled, workdirs.new_samples(workdir, step))
+    with workdirs.new_samples(workdir, step) as directory:
+      rendering.write(model, job, sampled, directory)
   log.info("%s", clock)
 
 

@@ -48,6 +48,16 @@ def be_quiet() -> None:
       tqdm.tqdm.__init__, disable=True)
 
 
+class _Handler(logging.StreamHandler):
+  """Writes above progress bars, and raises where nothing can be written.
+
+  logging's own would go on without a word, as where `head` has closed a pipe.
+  """
+
+  def emit(self, record: logging.LogRecord) -> None:
+    tqdm.tqdm.write(self.format(record), file=self.stream)
+
+
 class _Formatter(logging.Formatter):
   """Puts "warning: " before warnings."""
 
@@ -58,7 +68,10 @@ class _Formatter(logging.Formatter):
 
 def _set_up_logging() -> None:
   absl_logging.set_verbosity(absl_logging.WARNING)  # orbax tells all at INFO.
-  handler = logging.StreamHandler(sys.stderr)
+  # Errors of orbax's threads, which it logs with a traceback and then raises.
+  absl_logging.get_absl_logger().addFilter(
+      lambda record: "_SignalingThread" not in str(record.msg))
+  handler = _Handler(sys.stderr)
   handler.setFormatter(_Formatter())
   log.setLevel(logging.INFO)
   log.addHandler(handler)

@@ -474,7 +474,6 @@ def write_workdirs(root):
     checkpoints = Checkpoints(workdir / "checkpoints")
     for state in states:
       checkpoints.save(state)
-    checkpoints.close()
 
   one, two = (state._replace(step=jnp.int32(n)) for n in (1, 2))
   write(root / "finished", one, two)

@@ -142,7 +142,6 @@ def test_checkpoint_round_trip(tmp_path):
   checkpoints.save(state)
   state, _ = run(state, optimizer, 1)
   checkpoints.save(state)
-  checkpoints.close()
   checkpoints = Checkpoints(tmp_path / "c")
   assert checkpoints.latest == 4 and not (tmp_path / "c" / "3").exists()
   restored = checkpoints.restore(start(optimizer))
@@ -153,7 +152,6 @@ def test_checkpoint_round_trip(tmp_path):
     for a, b in zip(*map(jax.tree.leaves, (copy, state)), strict=True):
       assert a.dtype == b.dtype
       np.testing.assert_array_equal(a, b)
-  checkpoints.close()
 
 
 def test_a_damaged_checkpoint_is_named_and_mutes_nothing(tmp_path):
@@ -164,11 +162,11 @@ def test_a_damaged_checkpoint_is_named_and_mutes_nothing(tmp_path):
   for file in (tmp_path / "c/0").rglob("d/*"):
     os.truncate(file, file.stat().st_size // 2)
   before = sys.unraisablehook, logging.getLogger("asyncio").filters[:]
-  with pytest.raises(InputError, match=r"c/0 cannot be restored.*delete that"):
+  with pytest.raises(
+      InputError, match=r"c/0 cannot be restored .*other bytes.*rm -r"):
     checkpoints.restore(state)
   assert before == (
       sys.unraisablehook, logging.getLogger("asyncio").filters)
-  checkpoints.close()
 
 
 def test_clocks_share_one_listener(monkeypatch):
@@ -222,7 +220,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
       if pace.samples(at.step):
         sampled.append(at.step)
   assert checkpoints.latest == 4 and sampled == [4]
-  checkpoints.close()
 
 
 def test_dispatches_end_at_the_same_steps_from_anywhere():
@@ -250,4 +247,3 @@ def test_trainable_parameters_are_restored_alone(tmp_path):
       (like | {"y": np.zeros(1)}, "y is None"), ({}, "expected None")):
     with pytest.raises(InputError, match=told):
       checkpoints.restore_trainable(other)
-  checkpoints.close()

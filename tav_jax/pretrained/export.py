@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from safetensors import numpy as safetensors
 
+from tav_jax.data import atomic
 from tav_jax.models.unet import UNetConfig
 from tav_jax.pretrained import configs, names
 from tav_jax.types import Params
@@ -27,10 +28,12 @@ def export_unet(
     params: All its parameters, frozen and tuned.
   """
   unet = pathlib.Path(directory) / "unet"
-  unet.mkdir(parents=True, exist_ok=True)
   params = jax.tree.map(lambda x: np.asarray(x, np.float32), dict(params))
   text = json.dumps(configs.write_unet3d(config), indent=2, sort_keys=True)
-  (unet / "config.json").write_text(text + "\n")
-  safetensors.save_file(
-      names.write_torch_names(params),
-      unet / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
+  with atomic.replacing(unet) as partial:
+    partial.mkdir()
+    (partial / "config.json").write_text(text + "\n")
+    safetensors.save_file(
+        names.write_torch_names(params),
+        partial / "diffusion_pytorch_model.safetensors",
+        metadata={"format": "pt"})

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import pathlib
 
 import numpy as np
@@ -68,6 +69,14 @@ def encode(
   return Pictures(pictures.splits | {"train": Encoded(source, mean, std)})
 
 
+def _new_array(path: pathlib.Path, shape: tuple[int, ...]) -> np.memmap:
+  array = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+  # Takes the space now: later, a full disk would end the process (SIGBUS).
+  with path.open("r+b") as file:
+    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+  return array
+
+
 def _fingerprint(source) -> str:
   """A hash of some of the pictures."""
   digest = hashlib.sha256()
@@ -82,9 +91,7 @@ def _encode(source, vae: VAE, directory: pathlib.Path) -> None:
   size = source[0]["image"].shape[0] // config.factor
   shape = (count, size, size, config.latent_channels)
   mean, std = (
-      np.lib.format.open_memmap(
-          directory / f"{name}.npy", "w+", np.float16, shape)
-      for name in ("mean", "std"))
+      _new_array(directory / f"{name}.npy", shape) for name in ("mean", "std"))
   for i in tqdm.tqdm(
       range(0, count, _AT_A_TIME), desc="encoding", unit_scale=_AT_A_TIME,
       unit="picture", leave=False, dynamic_ncols=True):

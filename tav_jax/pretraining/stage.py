@@ -146,5 +146,4 @@ def train(
       if pace.samples(at.step):
         look_at(state, at.step)
   metrics.close()
-  checkpoints.close()
   return state.optimizer.average

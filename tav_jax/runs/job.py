@@ -6,8 +6,9 @@ import dataclasses
 import logging
 import pathlib
 
+from tav_jax.data import locks
 from tav_jax.data.video import Clip
-from tav_jax.errors import InputError
+from tav_jax.errors import from_system, InputError
 from tav_jax.parallel import processes
 from tav_jax.pipelines.video_model import VideoModel
 from tav_jax.runs import build
@@ -29,6 +30,7 @@ class Job:
     settings: Settings of the run.
     workdir: Directory of the run.
     error: Why the job failed, if it did; other jobs go on.
+    lock: The workdir's lock, once the job has claimed it.
     clip: The source video, once the job is open.
     latents: Latents and the caption's embeddings, once the job is open.
     checkpoints: The run's checkpoints, once the job is open.
@@ -38,6 +40,7 @@ class Job:
   settings: Settings
   workdir: pathlib.Path
   error: InputError | None = None
+  lock: locks.Lock | None = None
   clip: Clip = dataclasses.field(init=False)
   latents: Latents = dataclasses.field(init=False)
   checkpoints: Checkpoints = dataclasses.field(init=False)
@@ -85,6 +88,14 @@ class Job:
           f"--workdir={self.workdir}; expected as many or more, or another "
           "workdir")
 
+  def claim(self) -> None:
+    """Locks the workdir, of several processes of a run in the first one.
+
+    Raises:
+      InputError: If another run uses it.
+    """
+    self.lock = workdirs.lock(self.workdir)
+
   def read(self) -> None:
     """Reads the source video."""
     self.clip = build.read(self.settings.video)
@@ -107,17 +118,24 @@ class Job:
         max(2, self.settings.run.keep_checkpoints))
 
   def close(self) -> None:
-    """Ends the checkpoints' background work and frees the arrays."""
-    if "checkpoints" in vars(self):
-      self.checkpoints.close()
+    """Frees the arrays and the workdir."""
     for name in ("clip", "latents", "checkpoints"):
       vars(self).pop(name, None)
+    if self.lock:
+      self.lock.release()
+      self.lock = None
 
   @contextlib.contextmanager
   def may_fail(self) -> Iterator[None]:
-    """Keeps an InputError of the block as `error`, and logs it."""
+    """Keeps an error of the block that a user can mend, and logs it."""
     try:
+      if self.lock:
+        self.lock.check()
       yield
-    except InputError as error:
-      self.error = error
-      log.warning("%s: %s", self.name, error)
+    except (InputError, OSError) as error:
+      told = error if isinstance(error, InputError) else from_system(
+          error, self.workdir)
+      if not told:
+        raise
+      self.error = told
+      log.warning("%s: %s", self.name, told)

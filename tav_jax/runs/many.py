@@ -124,12 +124,13 @@ def _run_group(
     group: Sequence[Job], size: int, model: VideoModel, clock: Clock
 ) -> None:
   """Tunes a group; a job that fails has an `error` afterwards."""
-  for job in group:
-    with job.may_fail():
-      job.check()
-      job.read()
-      job.open(model)
   try:
+    for job in group:
+      with job.may_fail():
+        job.check()
+        job.claim()
+        job.read()
+        job.open(model)
     for some in _in_step([job for job in group if not job.error]):
       try:
         tuning.together(model, some, size, clock)

@@ -41,12 +41,13 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   """
   job = Job(workdir.name, settings_lib.of(config.to_dict()), workdir)
   job.check()
+  job.claim()
   clock = Clock()
-  with clock("loading"):
-    job.read()
-    model = build.load(job.settings)
-    job.open(model)
   try:
+    with clock("loading"):
+      job.read()
+      model = build.load(job.settings)
+      job.open(model)
     together(model, [job], 1, clock)
   finally:
     job.close()
@@ -113,7 +114,9 @@ def together(
   def save(states: step.State) -> None:
     for i, job in enumerate(jobs):
       if not job.error:
-        job.checkpoints.save(placement.pick(states, i, where))
+        with job.may_fail():
+          job.checkpoints.save(placement.pick(states, i, where))
+    _going(jobs)
 
   def sample(states: step.State, at: int) -> None:
     missing = [

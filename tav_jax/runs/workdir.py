@@ -7,6 +7,7 @@ a checkpoint. All other keys may change between two commands.
 """
 
 from collections.abc import Iterator, Mapping
+import contextlib
 import itertools
 import json
 import logging
@@ -14,8 +15,10 @@ import pathlib
 import tempfile
 from typing import Any, NamedTuple
 
-from tav_jax.data import atomic
-from tav_jax.errors import InputError
+from tav_jax.data import atomic, locks
+from tav_jax.errors import from_system, InputError
+from tav_jax.parallel import processes
+from tav_jax.training.checkpoint import Checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +58,8 @@ def check(
     InputError: If the workdir cannot be written, is damaged, or has checkpoints
       of another config.
   """
-  if (workdir / "checkpoints").is_file():
+  checkpoints = workdir / "checkpoints"
+  if checkpoints.exists() and not checkpoints.is_dir():
     raise InputError(
         f"--workdir={workdir}: its checkpoints is a file; expected a "
         "directory; use another workdir")
@@ -72,14 +76,46 @@ def check(
         "a directory of yours, or a new one") from error
 
 
+def lock(workdir: pathlib.Path) -> locks.Lock | None:
+  """Takes a workdir for the processes of one run, until released.
+
+  Those that only read it, as tav_jax.sample does, need no lock: checkpoints and
+  samples appear when they are complete.
+
+  Returns:
+    The lock; None in all processes of a run but the first.
+
+  Raises:
+    InputError: If another run uses the workdir.
+  """
+  held, error = None, None
+  if processes.is_first():
+    try:
+      held = locks.Lock(workdir)
+    except (InputError, OSError) as refused:
+      told = from_system(refused, workdir) or refused
+      error = InputError(f"--workdir={told}")
+  if processes.agree(error is not None):
+    raise error or InputError(
+        f"--workdir={workdir}: in use by another run, as the first process "
+        "says")
+  return held
+
+
+@contextlib.contextmanager
+def locked(workdir: pathlib.Path) -> Iterator[locks.Lock]:
+  """Holds the `lock` of a workdir of one process in the block."""
+  held = lock(workdir)
+  assert held  # There are no other processes.
+  try:
+    yield held
+  finally:
+    held.release()
+
+
 def last_checkpoint(workdir: pathlib.Path) -> int | None:
   """Steps taken at the last checkpoint; None if there is no checkpoint."""
-  checkpoints = workdir / "checkpoints"
-  if not checkpoints.is_dir():
-    return None
-  return max(
-      (int(p.name) for p in checkpoints.iterdir() if p.name.isdigit()),
-      default=None)
+  return Checkpoints(workdir / "checkpoints").latest
 
 
 def write_config(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
@@ -94,8 +130,11 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
   Raises:
     InputError: If `config.json` is missing or damaged.
   """
+  file = workdir / "config.json"
   try:
-    config = json.loads((workdir / "config.json").read_text())
+    if file.exists() and not file.is_file():
+      raise ValueError("not a file")  # A pipe, say, which may never end.
+    config = json.loads(file.read_text())
     if not isinstance(config, dict):
       raise ValueError("not a JSON object")
     return config
@@ -155,8 +194,16 @@ def samples(workdir: pathlib.Path, step: int) -> pathlib.Path:
   return workdir / "samples" / f"step_{step:06}"
 
 
-def new_samples(workdir: pathlib.Path, step: int) -> pathlib.Path:
-  """A directory for another round of samples, which does not exist yet."""
+@contextlib.contextmanager
+def new_samples(workdir: pathlib.Path, step: int) -> Iterator[pathlib.Path]:
+  """Gives a directory for another round of samples, which does not exist yet.
+
+  Other processes that ask for one wait until the block has written it.
+  """
   first = samples(workdir, step)
-  taken = (first.with_name(f"{first.name}_{i}") for i in itertools.count(1))
-  return next(path for path in taken if not path.exists())
+  first.parent.mkdir(exist_ok=True)
+  with contextlib.ExitStack() as stack:
+    if processes.is_first():
+      stack.enter_context(locks.locked(first.parent, wait=True))
+    taken = (first.with_name(f"{first.name}_{i}") for i in itertools.count(1))
+    yield next(path for path in taken if not path.exists())

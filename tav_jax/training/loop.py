@@ -114,6 +114,7 @@ def log(
         before + 1, {name: float(values[i]) for name, values in taken.items()}
         | {"learning_rate": float(learning_rate(before)),
            "steps_per_second": n / seconds})
+  metrics.flush()
 
 
 def check_finite(

@@ -8,7 +8,6 @@ is complete; if the process is killed before, the next one starts again.
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 import contextlib
-import fcntl
 import functools
 import io
 import logging
@@ -24,6 +23,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 import tqdm
 
+from tav_jax.data import locks
 from tav_jax.errors import InputError
 
 log = logging.getLogger("tav_jax.data.datasets")
@@ -193,14 +193,15 @@ def _locked(directory: pathlib.Path) -> Iterator[None]:
   """Lets one process at a time in; killing it releases the lock."""
   try:
     directory.mkdir(parents=True, exist_ok=True)
-    file = (directory / ".lock").open("w")
+    lock = locks.Lock(directory, wait=True)
   except OSError as error:
     raise InputError(
         f"data_dir: {directory} cannot be written ({error.strerror}); name "
         "another directory") from error
-  with file:
-    fcntl.flock(file, fcntl.LOCK_EX)
+  try:
     yield
+  finally:
+    lock.release()
 
 
 @contextlib.contextmanager
