@@ -212,7 +212,7 @@ def test_a_process_that_was_killed_is_told_of(tmp_path, caplog, monkeypatch):
   assert "has killed 1 process(es) here for lack of memory" in caplog.text
   caplog.clear()
   workdirs.lock(tmp_path).release()  # That one ended by itself.
-  assert not caplog.text
+  assert not caplog.text and not list(tmp_path.iterdir())
 
 
 def test_a_file_system_without_locks_is_told_of(tmp_path, caplog, monkeypatch):

@@ -43,11 +43,9 @@ class Lock:
         "pid": os.getpid(), "host": socket.gethostname(),
         "command": pathlib.Path(sys.argv[0]).stem,
         "out_of_memory": _out_of_memory()})
-    self._file = os.open(
-        directory / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    self._file = self._take(wait)
     try:
-      self._take(wait)
-      if killed := _killed(self._read()):
+      if killed := _killed(_read(self._file)):
         log.warning("%s: %s", directory, killed)
       os.ftruncate(self._file, 0)
       os.pwrite(self._file, self._note.encode(), 0)
@@ -55,22 +53,34 @@ class Lock:
       os.close(self._file)
       raise
 
-  def _take(self, wait: bool) -> None:
-    try:
-      fcntl.flock(self._file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError as error:
-      holder = self._read()
-      pid, host = holder.get("pid"), holder.get("host")
-      raise InputError(
-          f"{self.directory}: in use by process {pid} on {host} "
-          f"({holder.get('command')}); wait until it ends, end it (kill {pid}) "
-          "or name another directory") from error
-    except OSError as error:
-      if error.errno not in _UNSUPPORTED:
-        raise
-      log.warning(
-          "%s: this file system has no locks (%s); take care that no other "
-          "process writes there", self.directory, error.strerror)
+  def _take(self, wait: bool) -> int:
+    """Opens and locks the file, which its holder deletes at the end."""
+    while True:
+      file = os.open(
+          self.directory / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+      try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+      except OSError as error:
+        holder = _read(file)
+        if error.errno not in _UNSUPPORTED:
+          os.close(file)
+        if isinstance(error, BlockingIOError):
+          raise self._in_use(holder) from error
+        if error.errno not in _UNSUPPORTED:
+          raise
+        log.warning(
+            "%s: this file system has no locks (%s); take care that no other "
+            "process writes there", self.directory, error.strerror)
+      if os.fstat(file).st_nlink:
+        return file
+      os.close(file)  # The holder has deleted it since we opened it.
+
+  def _in_use(self, holder: dict) -> InputError:
+    pid, host = holder.get("pid"), holder.get("host")
+    return InputError(
+        f"{self.directory}: in use by process {pid} on {host} "
+        f"({holder.get('command')}); wait until it ends, end it (kill {pid}) "
+        "or name another directory")
 
   def check(self) -> None:
     """Raises an InputError if the directory was taken from us."""
@@ -86,16 +96,10 @@ class Lock:
 
   def release(self) -> None:
     """Gives the lock back; a process that ends without it was killed."""
-    with contextlib.suppress(OSError):  # Of a full disk, say.
-      os.ftruncate(self._file, 0)
+    with contextlib.suppress(OSError, InputError):
+      self.check()  # Or it is another process's file.
+      (self.directory / NAME).unlink()
     os.close(self._file)
-
-  def _read(self) -> dict:
-    try:
-      found = json.loads(os.pread(self._file, 4096, 0))
-      return found if isinstance(found, dict) else {}
-    except ValueError:  # Empty, or the process was killed as it wrote.
-      return {}
 
 
 @contextlib.contextmanager
@@ -106,6 +110,14 @@ def locked(directory: pathlib.Path, wait: bool = False) -> Iterator[None]:
     yield
   finally:
     lock.release()
+
+
+def _read(file: int) -> dict:
+  try:
+    found = json.loads(os.pread(file, 4096, 0))
+    return found if isinstance(found, dict) else {}
+  except ValueError:  # Empty, or the process was killed as it wrote.
+    return {}
 
 
 def _killed(before: dict) -> str | None:
