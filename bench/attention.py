@@ -32,6 +32,7 @@ def main(argv):
   del argv
   startup.set_up()
   devices, chip = chips.devices("v5e:1x1")
+  assert chip is not None
   mesh = make_mesh(devices)
   cases = [(*level, kernel) for level in _LEVELS
            for kernel in ("blockwise", "flash")]
@@ -59,7 +60,7 @@ def _gradients(kernel: str):
 
   def gradients(query, key, value, grad):
     out, pull = jax.vjp(
-        lambda *args: attention.KERNELS[kernel](*args, [(0, 1)], 0),
+        lambda q, k, v: attention.KERNELS[kernel](q, k, v, [(0, 1)], 0),
         query, key, value)
     return out, pull(grad)
 

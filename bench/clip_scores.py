@@ -121,8 +121,8 @@ def main(argv) -> None:
   del argv
   startup.set_up()
   frames = video.read_all(_VIDEO.value)[:_FRAMES.value]
-  with tempfile.TemporaryDirectory() as directory:
-    directory = pathlib.Path(directory)
+  with tempfile.TemporaryDirectory() as temporary:
+    directory = pathlib.Path(temporary)
     write(directory, SHAPES[_SHAPE.value])
     found = ours(directory, frames, _TEXT.value)
     expected = theirs(directory, frames, _TEXT.value)

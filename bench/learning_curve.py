@@ -26,7 +26,8 @@ def read(stage: pathlib.Path) -> list[dict]:
   """Looks at samples, each as pictures seen and `split/group` accuracies."""
   config = json.loads((stage / "config.json").read_text())
   size = config["optimizer"]["batch_size"]
-  looks = {}  # By step; each kind of caption is logged on a line of its own.
+  # By step; each kind of caption is logged on a line of its own.
+  looks: dict[int, dict] = {}
   for line in (stage / "metrics.jsonl").read_text().splitlines():
     row = json.loads(line)
     if any(key.endswith("/subject") for key in row):

@@ -9,6 +9,8 @@ optimizer, of the compiler's temporaries in the tuning step, and of those in the
 autoencoder's programs.
 """
 
+from typing import Any
+
 from absl import app, flags
 from ml_collections import ConfigDict
 
@@ -27,7 +29,7 @@ _TOPOLOGY = flags.DEFINE_string(
     "topology", chips.LOCAL, "As for tav_jax.plan.")
 _GB = 1e9
 
-SETTINGS = (
+SETTINGS: tuple[dict[str, Any], ...] = (
     {},
     {"remat": False},
     {"attention_block": 0},

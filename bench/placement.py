@@ -57,10 +57,9 @@ def _costs(mesh) -> list[tuple[str, costs.Costs]]:
   found = []
   for program in programs.of_run(config, mesh, platform):
     cost = costs.of(program.lower(mesh, platform), platform)
-    name, frames = re.fullmatch(
-        r"(.*?)(?: (\d+) frames)?", program.name).groups()
+    name, *frames = re.split(r" (\d+) frames$", program.name)
     if frames:
-      times = config.video.frames / int(frames)
+      times = config.video.frames / int(frames[0])
       cost = cost._replace(flops=times * cost.flops)
     found.append((name, cost))
   return found

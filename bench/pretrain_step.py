@@ -13,6 +13,7 @@ PyTorch modules: same sizes, batch, threads and float32.
 import importlib.util
 import statistics
 import time
+from typing import Any
 
 from absl import app
 import jax
@@ -66,7 +67,8 @@ def jax_step(config, loss, params, batch):
     holder[0], metrics = compiled(holder[0], {}, batch)
     jax.block_until_ready(metrics)
 
-  return run, compiled.cost_analysis()["flops"]
+  cost: Any = compiled.cost_analysis()
+  return run, cost["flops"]
 
 
 def stages(config):
@@ -106,9 +108,10 @@ def stages(config):
   unet = diffusion.network(
       config.diffusion.model, size // vae.factor, vae.latent_channels,
       towers.text.width)
-  latents = random.normal(
-      size=(n, unet.sample_size, unet.sample_size, unet.in_channels)).astype(
-          np.float32)
+  side = unet.sample_size
+  assert side is not None  # The world's models have one.
+  latents = random.normal(size=(n, side, side, unet.in_channels)).astype(
+      np.float32)
   params = {
       "unet": diffusion.init(unet, 0), "text": clip_params["text_model"]}
   batch = {"mean": latents, "std": 0 * latents, "tokens": tokens(n)}
@@ -191,7 +194,7 @@ def main(argv) -> None:
   jobs = list(stages(_CONFIG.value))
   peak, peak_flops = matrix_peak()
   runs = [("matrix peak", peak)] + [(name, run) for name, _, run, _ in jobs]
-  seconds = {name: [] for name, _ in runs}
+  seconds: dict[str, list[float]] = {name: [] for name, _ in runs}
   for _ in range(_ROUNDS + 1):  # The first round warms up.
     for name, run in runs:
       start = time.perf_counter()

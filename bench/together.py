@@ -50,7 +50,7 @@ def main(argv):
   shutil.rmtree(out, ignore_errors=True)
   out.mkdir(parents=True)
   rows = _write_list(out / "videos.csv")
-  seconds = {way: [] for way in _WAYS}
+  seconds: dict[str, list[float]] = {way: [] for way in _WAYS}
   for i in tqdm.trange(1 + _ROUNDS.value, desc="rounds"):
     for way in _WAYS:
       shutil.rmtree(out / way, ignore_errors=True)

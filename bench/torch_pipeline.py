@@ -39,8 +39,10 @@ def ours(root: pathlib.Path, prompts: list[str]):
   """Noise, latents and pictures of the prompts, all channels last."""
   model = pretrained.load_pretrained(root)
   unet, params = pretrained.load_unet(root, temporal="none")
+  size = unet.sample_size
+  assert size is not None  # Checkpoints in this layout have one.
   noise = text_to_image.noise(
-      0, (len(prompts), unet.sample_size, unet.sample_size, unet.in_channels))
+      0, (len(prompts), size, size, unet.in_channels))
   embed = lambda texts: model.text_encoder(token_ids(
       model.tokenizer, model.text_encoder.config.positions, texts)[0])
   latents = text_to_image.sample(

@@ -67,7 +67,8 @@ def frames(seed):
 @pytest.fixture
 def page(tmp_path):
   rows = [
-      {"system": system, "score": value + i, "other": None if i else 1.0}
+      {"system": system, "source": str(i), "score": value + i,
+       "other": None if i else 1.0}
       for system, value in (("ours", 2.0), ("<theirs>", 1.0)) for i in range(3)]
   entries = [
       report.Entry(f"a <b> {i}", [
@@ -76,7 +77,7 @@ def page(tmp_path):
   apart = scoring.differences(
       [row | {"prompt": str(i % 3)} for i, row in enumerate(rows)],
       ("prompt",))
-  summary = lambda rows: scoring.summary(rows, ("system",), 0)
+  summary = lambda rows: scoring.summary(rows, ("system",), ("source",))
   report.write(
       tmp_path / "report.html", "A & B", summary(rows), summary(apart), entries)
   return tmp_path / "report.html"

@@ -90,7 +90,7 @@ def in_turns(
   workers = {
       kind: Worker(framework, program, case, cache)
       for kind, (framework, case) in cases.items()}
-  seconds = {kind: [] for kind in cases}
+  seconds: dict[str, list[tuple[float, float]]] = {kind: [] for kind in cases}
   for _ in range(0 if program == "job" else _ROUNDS.value):
     for kind, worker in workers.items():
       seconds[kind].append(worker.time())

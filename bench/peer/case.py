@@ -3,6 +3,7 @@
 Imports no framework, so that neither one's time or memory includes the other's.
 """
 
+from collections.abc import Callable
 import dataclasses
 import json
 import pathlib
@@ -66,7 +67,8 @@ class Case:
     levels = len(read("vae/config.json")["block_out_channels"])
     side = self.size // 2 ** (levels - 1)
     random = np.random.default_rng(0)
-    normal = lambda *shape: random.standard_normal(shape, np.float32)
+    normal: Callable[..., np.ndarray] = lambda *shape: (
+        random.standard_normal(shape, np.float32))
     latents = (1, self.frames, side, side, unet["in_channels"])
     embeds = (
         1, text["max_position_embeddings"], unet["cross_attention_dim"])

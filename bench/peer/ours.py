@@ -19,7 +19,7 @@ from tav_jax.models.unet import UNetConfig
 from tav_jax.parallel import placement
 from tav_jax.parallel.mesh import make_mesh
 from tav_jax.pipelines import editing, video_model
-from tav_jax.pretrained import load, names
+from tav_jax.pretrained import load, names, shapes
 from tav_jax.runs import build, settings
 from tav_jax.runs.settings import Settings
 from tav_jax.sampling import ddim
@@ -76,7 +76,7 @@ def network(case: Case, mesh: Mesh) -> Network:
       _lane(mesh, names.read_torch_names(torch)),
       names.nest(frozen, lambda path, x: placement.put_param(
           mesh, path, x.astype(dtype, copy=False))),
-      load.load_schedule(case.root / "scheduler"))
+      shapes.load_schedule(case.root / "scheduler"))
 
 
 def _settings(case: Case) -> Settings:
@@ -112,7 +112,7 @@ def _tuning(case: Case, mesh: Mesh, count: int):
 
   before = _join(net.trainable)
   host = jax.tree.map(lambda x: np.asarray(x[0]), net.trainable)
-  net = net._replace(trainable=None)  # As a run has it: in the state alone.
+  net = net._replace(trainable={})  # As a run has it: in the state alone.
   state = jax.device_get(step.init(host, adamw, 0))
   take = step.make_steps(
       step.make_step(loss, adamw), placement.param_specs(mesh, state))

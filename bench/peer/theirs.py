@@ -6,6 +6,7 @@ gives the results of its last call.
 
 import contextlib
 import os
+from typing import Any
 
 import av
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
@@ -124,7 +125,8 @@ def tuning(case: Case):
   video.train()
   update, adamw = optimizer(case, video)
   x0, noise, time = (given[name] for name in ("x0", "noise", "timestep"))
-  last, before = {}, _join(video.trainable.items())
+  last: dict[str, Any] = {}
+  before = _join(video.trainable.items())
 
   def run():
     prediction = video(
