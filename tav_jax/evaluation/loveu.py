@@ -15,12 +15,9 @@ Shards may share a workdir and run at once: each writes the scores of its own
 videos, then the tables and the page of all videos that are scored by then.
 """
 
-from collections.abc import Iterator, Sequence
-import contextlib
-import fcntl
+from collections.abc import Sequence
 import json
 import logging
-import os
 import pathlib
 
 from ml_collections import ConfigDict
@@ -29,7 +26,7 @@ from PIL import Image
 import tqdm
 
 from tav_jax import pretrained
-from tav_jax.data import atomic
+from tav_jax.data import atomic, locks
 from tav_jax.data.video import frame_files
 from tav_jax.evaluation import systems
 from tav_jax.evaluation.loveu_videos import read, Video
@@ -167,7 +164,7 @@ def _settle(
     config: ConfigDict, workdir: pathlib.Path, videos: Sequence[Video]
 ) -> None:
   """Writes the tables and the page of all videos that are scored so far."""
-  with _one_at_a_time(workdir / "scored"):
+  with locks.locked(workdir / "scored", wait=True):
     files = [_scored(workdir, video) for video in videos]
     scored = [json.loads(file.read_text()) for file in files if file.exists()]
     scored = [x for x in scored if x["scorers"] == _scorers(config)]
@@ -181,17 +178,6 @@ def _settle(
             for video in scored for prompt, videos in video["entries"]])
   log.info("%s%d of %d videos are scored", table.markdown(means), len(scored),
            len(videos))
-
-
-@contextlib.contextmanager
-def _one_at_a_time(directory: pathlib.Path) -> Iterator[None]:
-  """Lets one process at a time into the block, by a lock on a directory."""
-  handle = os.open(directory, os.O_RDONLY)
-  try:
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    yield
-  finally:
-    os.close(handle)  # Which unlocks it.
 
 
 def summarise(rows: Sequence[Row]) -> list[dict[str, str | Mean]]:
