@@ -193,10 +193,11 @@ def test_configs_are_read_as_transformers_reads_them():
 
 
 @pytest.mark.parametrize("file,path,value,match", [
-    ("config.json", ["model_type"], "siglip", "model_type .*expected 'clip'"),
+    ("config.json", ["model_type"], "siglip",
+     "model_type is 'siglip'; expected 'clip'"),
     ("config.json", ["fusion"], "late", "fusion='late'.*CLIP models"),
     ("config.json", ["text_config", "hidden_act"], "relu",
-     "text_config: hidden_act .*quick_gelu or gelu"),
+     "text_config: hidden_act .*'quick_gelu' or 'gelu'"),
     ("config.json", ["vision_config", "use_head"], True,
      "vision_config: use_head=True"),
     ("config.json", ["vision_config", "num_attention_heads"], 5,

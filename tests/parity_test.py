@@ -26,6 +26,7 @@ from tav_jax.pretrained import (
   load_unet,
   names,
   schedulers,
+  weights,
 )
 from tav_jax.sampling import ddim, guidance
 from tav_jax.training import optim, step
@@ -84,7 +85,7 @@ def test_autoencoder(sd1, expected):
   config = configs.read_vae(files.read_config(sd1 / "vae"), "vae")
   variables = {"params": jax.tree.map(
       lambda x: x.astype(np.float32),
-      names.unflatten(files.read_weights(sd1 / "vae")))}
+      names.unflatten(weights.read_weights(sd1 / "vae")))}
   vae = AutoencoderKL(config)
   mean, logvar = vae.apply(
       variables, channels_last(expected["vae.image"]), method="encode")
@@ -101,7 +102,7 @@ def test_text_encoder(sd1, expected):
   config = configs.read_text_encoder(files.read_config(directory), "text")
   params = jax.tree.map(
       lambda x: x.astype(np.float32),
-      names.unflatten(files.read_weights(directory)))
+      names.unflatten(weights.read_weights(directory)))
   output = CLIPTextModel(config).apply(
       {"params": params}, expected["text.input_ids"].astype(np.int32))
   np.testing.assert_allclose(

@@ -48,15 +48,27 @@ def test_defaults_are_each_schedulers_own(name):
 
 @pytest.mark.parametrize("changes,says", [
     ({"thresholding": True}, "thresholding=True"),
-    ({"clip_sample": True, "clip_sample_range": 3.0}, "clip_sample_range=3.0"),
+    ({"clip_sample": True, "clip_sample_range": 3.0},
+     "clip_sample_range is 3.0"),
     ({"use_karras_sigmas": True}, "use_karras_sigmas=True"),
-    ({"variance_type": "learned_range"}, "variance_type='learned_range'"),
+    ({"variance_type": "learned_range"}, "variance_type is 'learned_range'"),
     ({"timestep_type": "continuous"}, "timestep_type"),
-    ({"timestep_spacing": "sideways"}, "timestep_spacing='sideways'"),
+    ({"timestep_spacing": "sideways"}, "timestep_spacing is 'sideways'"),
     ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"),
     ({"no_such_key": 3}, "no_such_key=3"),
-    ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "_class_name="),
-    ({"_class_name": None}, "_class_name='None'")])
+    ({"_class_name": "FlowMatchEulerDiscreteScheduler"},
+     "_class_name is 'FlowMatchEuler.* flow matching"),
+    ({"_class_name": "EDMEulerScheduler"}, "_class_name .* EDM"),
+    ({"_class_name": None}, "_class_name is None; expected one of DDIM"),
+    ({"num_train_timesteps": 10**9}, "num_train_timesteps is 1000000000; exp"),
+    ({"num_train_timesteps": "3"}, "num_train_timesteps is '3'; expected a wh"),
+    ({"num_train_timesteps": True}, "num_train_timesteps is True"),
+    ({"beta_start": float("nan")}, "beta_start is nan; expected a number from"),
+    ({"beta_end": 1e400}, "beta_end is inf"), ({"beta_end": -1}, "beta_end"),
+    ({"steps_offset": 1000}, "steps_offset is 1000; expected .* 0 to 999"),
+    ({"clip_sample": 0}, "clip_sample is 0; expected true or false"),
+    ({"prediction_type": "sample"}, "prediction_type is 'sample'"),
+    ({"trained_betas": [0.1, 0.2]}, "trained_betas")])
 def test_settings_of_a_scheduler_that_are_not_honoured(changes, says):
   config = {"_class_name": "DDIMScheduler", "clip_sample": False}
   schedulers.read_schedule(config | {"clip_sample_range": 3.0}, "x.json")

@@ -32,7 +32,6 @@ import jax
 from jaxtyping import Float, UInt8
 import numpy as np
 from PIL import Image
-import transformers
 
 from tav_jax.models.clip import CLIP
 from tav_jax.pretrained.clip import PretrainedCLIP
@@ -91,9 +90,8 @@ class Scorer:
 
   def embed_frames(self, frames: Frames) -> Float[np.ndarray, "f e"]:
     """Unit vectors of frames, which are prepared as the checkpoint demands."""
-    pixels = _processor(self.clip.preprocessing)(
-        list(frames), return_tensors="np")["pixel_values"]
-    pixels = np.moveaxis(pixels, 1, -1)
+    pixels = np.stack([
+        prepare(frame, self.clip.preprocessing) for frame in frames])
     return np.concatenate([
         self._apply("embed_images", pixels[i:i + _AT_A_TIME])
         for i in range(0, len(pixels), _AT_A_TIME)])
@@ -144,10 +142,21 @@ def _embed(config, method, params, inputs):
   return CLIP(config).apply({"params": params}, inputs, method=method)
 
 
-@functools.cache
-def _processor(numbers: Preprocessing) -> transformers.CLIPImageProcessor:
-  return transformers.CLIPImageProcessor(
-      size={"shortest_edge": numbers.resize},
-      crop_size={"height": numbers.crop, "width": numbers.crop},
-      image_mean=list(numbers.mean), image_std=list(numbers.std),
-      resample=Image.Resampling(numbers.resample))
+def prepare(
+    frame: UInt8[np.ndarray, "h w c"], numbers: Preprocessing
+) -> Float[np.ndarray, "H W c"]:
+  """A frame as a CLIP wants it; what transformers' `CLIPImageProcessor` does.
+
+  Its short edge is resized, its middle cut out, and the cut normalised.
+  """
+  height, width = frame.shape[:2]
+  size, crop = numbers.resize, numbers.crop
+  long = size * max(height, width) // min(height, width)
+  image = Image.fromarray(frame).resize(
+      (long, size) if width > height else (size, long),
+      Image.Resampling(numbers.resample))
+  left, top = (image.width - crop) // 2, (image.height - crop) // 2
+  cut = np.asarray(image.crop((left, top, left + crop, top + crop)))
+  mean, std = (
+      np.asarray(x, np.float32) for x in (numbers.mean, numbers.std))
+  return (cut / np.float32(255) - mean) / std

@@ -13,8 +13,18 @@ from safetensors import numpy as safetensors
 
 from tav_jax.errors import InputError
 from tav_jax.models.clip import CLIP, CLIPConfig
-from tav_jax.pretrained import clip_config, files, load, names, shapes
+from tav_jax.pretrained import (
+  clip_config,
+  files,
+  foreign,
+  load,
+  names,
+  shapes,
+  vocabulary,
+  weights,
+)
 from tav_jax.pretrained.clip_config import Preprocessing
+from tav_jax.pretrained.tokenizer import Tokenizer
 from tav_jax.types import Params
 
 _EXPECTED = (
@@ -28,13 +38,13 @@ class PretrainedCLIP(NamedTuple):
   Attributes:
     config: Config of both towers.
     params: Parameters of both, arrays of the host.
-    tokenizer: transformers' tokenizer.
+    tokenizer: CLIP's tokenizer with the checkpoint's words.
     preprocessing: The numbers that images are prepared with.
   """
 
   config: CLIPConfig
   params: Params
-  tokenizer: Any
+  tokenizer: Tokenizer
   preprocessing: Preprocessing
 
 
@@ -60,11 +70,15 @@ def load_clip(
       os.fspath(path_or_hub_id), revision, files.clip_files, _EXPECTED)
   if (root / "clip").is_dir():
     root = root / "clip"
+  foreign.refuse_clip_directory(root)
   config = clip_config.read_clip(
       files.read_config(root, expected=_EXPECTED), f"{root}/config.json")
   preprocessing = clip_config.read_preprocessing(
       files.read_config(root, "preprocessor_config.json", _EXPECTED),
       f"{root}/preprocessor_config.json")
+  tokenizer = vocabulary.load_tokenizer(root)
+  vocabulary.check_text(
+      tokenizer, config.text, {"eos_token_id": config.eos_token}, root)
   size = config.vision.image_size
   if preprocessing.crop != size:
     raise InputError(
@@ -79,15 +93,14 @@ def load_clip(
       config,
       text=dataclasses.replace(config.text, dtype=dtype),
       vision=dataclasses.replace(config.vision, dtype=dtype))
-  return PretrainedCLIP(
-      config, params, load.load_tokenizer(root), preprocessing)
+  return PretrainedCLIP(config, params, tokenizer, preprocessing)
 
 
 def export_clip(
     directory: str | os.PathLike,
     config: CLIPConfig,
     params: Params,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     preprocessing: Preprocessing,
     dtype: Any = np.float32,
 ) -> None:
@@ -97,7 +110,7 @@ def export_clip(
     directory: Where the files go; made if need be.
     config: Config of both towers.
     params: Parameters of both.
-    tokenizer: transformers' `CLIPTokenizer`.
+    tokenizer: The tokenizer of its texts.
     preprocessing: The numbers that images are prepared with.
     dtype: Type of the stored weights.
   """

@@ -4,17 +4,43 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
-import transformers
-
-from tav_jax.models.clip import CLIPConfig
-from tav_jax.pretrained.reader import Reader
+from tav_jax.models.clip import CLIPConfig, CLIPTextConfig
+from tav_jax.pretrained.reader import (
+  choice,
+  EPSILON,
+  integer,
+  Kind,
+  listed,
+  number,
+  OBJECT,
+  Reader,
+  SIZE,
+)
 
 _MODELS = "CLIP models"
-# transformers' bookkeeping, and its settings for training from scratch.
-_IGNORED = frozenset(transformers.PretrainedConfig().to_dict()) | {
+# transformers' bookkeeping (4.57's and 5's `PretrainedConfig().to_dict()`),
+_IGNORED = frozenset((
+    "add_cross_attention", "architectures", "bad_words_ids",
+    "begin_suppress_tokens", "bos_token_id", "chunk_size_feed_forward",
+    "cross_attention_hidden_size", "decoder_start_token_id",
+    "diversity_penalty", "do_sample", "dtype", "early_stopping",
+    "encoder_no_repeat_ngram_size", "eos_token_id",
+    "exponential_decay_length_penalty", "finetuning_task",
+    "forced_bos_token_id", "forced_eos_token_id", "id2label", "is_decoder",
+    "is_encoder_decoder", "label2id", "length_penalty", "max_length",
+    "min_length", "model_type", "no_repeat_ngram_size", "num_beam_groups",
+    "num_beams", "num_return_sequences", "output_attentions",
+    "output_hidden_states", "output_scores", "pad_token_id", "prefix",
+    "problem_type", "pruned_heads", "remove_invalid_values",
+    "repetition_penalty", "return_dict", "return_dict_in_generate",
+    "sep_token_id", "suppress_tokens", "task_specific_params", "temperature",
+    "tf_legacy_loss", "tie_encoder_decoder", "tie_word_embeddings",
+    "tokenizer_class", "top_k", "top_p", "torchscript", "transformers_version",
+    "typical_p", "use_bfloat16",
+    # and its settings for training from scratch.
     "attention_dropout", "dropout", "gradient_checkpointing",
     "initializer_factor", "initializer_range", "logit_scale_init_value",
-    "torch_dtype"}
+    "torch_dtype"))
 # The model's own projection_dim counts, not those of its towers.
 _IGNORED_IN_TOWERS = _IGNORED | {"projection_dim"}
 
@@ -43,66 +69,73 @@ class Preprocessing:
 
 # Our fields under transformers' keys.
 _TOWER = {
-    "hidden_size": "width",
-    "intermediate_size": "mlp_width",
-    "num_hidden_layers": "layers",
-    "num_attention_heads": "heads",
-    "hidden_act": "activation",
-    "layer_norm_eps": "norm_eps",
+    "hidden_size": ("width", SIZE),
+    "intermediate_size": ("mlp_width", integer(1, 4 * 16384)),
+    "num_hidden_layers": ("layers", integer(1, 128)),
+    "num_attention_heads": ("heads", SIZE),
+    "hidden_act": ("activation", choice("quick_gelu", "gelu")),
+    "layer_norm_eps": ("norm_eps", EPSILON),
 }
 _TEXT = _TOWER | {
-    "vocab_size": "vocab_size", "max_position_embeddings": "positions"}
+    "vocab_size": ("vocab_size", integer(1, 1_000_000)),
+    "max_position_embeddings": ("positions", integer(2, 4096))}
 _VISION = _TOWER | {
-    "image_size": "image_size", "patch_size": "patch_size",
-    "num_channels": "channels"}
+    "image_size": ("image_size", SIZE), "patch_size": ("patch_size", SIZE),
+    "num_channels": ("channels", choice(3))}
+_TOKEN = integer(0, 1_000_000)
 
 
 def read_clip(values: Mapping[str, Any], source: str) -> CLIPConfig:
   """Reads a `CLIPModel` config.
 
   Raises:
-    InputError: If it asks for something that the towers do not implement.
+    InputError: If it asks for something that the towers do not implement, or a
+      value is none of the kind that its key has.
   """
   read, default = Reader(values, source), CLIPConfig()
-  read.fixed({"model_type": "clip"})
+  read.fixed({"model_type": choice("clip")})
   text, vision = (_tower(read, source, name) for name in ("text", "vision"))
+  eos_token = text.get("eos_token_id", _TOKEN, default.eos_token)
+  image = _read(vision, default.vision, _VISION)
+  vision.check(
+      "patch_size", image.patch_size, image.patch_size <= image.image_size,
+      f"{image.image_size}, the image_size, at most")
   config = CLIPConfig(
-      text=_read(text, default.text, _TEXT),
-      vision=_read(vision, default.vision, _VISION),
-      embed_width=read.get("projection_dim", default.embed_width),
-      eos_token=text.get("eos_token_id", default.eos_token))
-  for reader, ignored in (
-      (read, _IGNORED), (text, _IGNORED_IN_TOWERS),
-      (vision, _IGNORED_IN_TOWERS)):
-    reader.finish(ignored, _MODELS)
+      text=_read(text, default.text, _TEXT), vision=image,
+      embed_width=read.get("projection_dim", SIZE, default.embed_width),
+      eos_token=eos_token)
+  read.finish(_IGNORED, _MODELS)
   return config
+
+
+def read_text_tower(read: Reader) -> CLIPTextConfig:
+  """Reads the config of a text tower alone, which a `CLIPTextModel` has."""
+  return _read(read, CLIPTextConfig(width=512, mlp_width=2048, heads=8), _TEXT)
 
 
 def _tower(read: Reader, source: str, name: str) -> Reader:
   # Old files describe a tower twice; transformers reads the second alone.
-  said = read.get(f"{name}_config", {})
+  said = read.get(f"{name}_config", OBJECT, {})
   return Reader(
-      read.get(f"{name}_config_dict", said), f"{source}: {name}_config")
+      read.get(f"{name}_config_dict", OBJECT, said),
+      f"{source}: {name}_config")
 
 
-def _read(read: Reader, default, keys: Mapping[str, str]):
+def _read(read: Reader, default, keys: Mapping):
   tower = dataclasses.replace(default, **{
-      field: read.get(key, getattr(default, field))
-      for key, field in keys.items()})
+      field: read.get(key, kind, getattr(default, field))
+      for key, (field, kind) in keys.items()})
   read.check(
-      "hidden_act", tower.activation in ("quick_gelu", "gelu"),
-      "quick_gelu or gelu")
-  read.check(
-      "num_attention_heads",
-      tower.heads > 0 and tower.width % tower.heads == 0,
+      "num_attention_heads", tower.heads, tower.width % tower.heads == 0,
       f"a number that divides {tower.width}")
+  read.finish(_IGNORED_IN_TOWERS, _MODELS)
   return tower
 
 
 def write_clip(config: CLIPConfig, dtype: str) -> dict[str, Any]:
   """The config of a `CLIPModel` with weights of type `dtype`."""
   tower = lambda tower, keys, kind: {
-      key: getattr(tower, field) for key, field in keys.items()} | {
+      key: getattr(tower, field) for key, (field, _) in keys.items()} | {
           "model_type": kind, "projection_dim": config.embed_width}
   return {
       "architectures": ["CLIPModel"],
@@ -126,31 +159,43 @@ _FIXED = {
     "rescale_factor": 1 / 255,
 }
 _UNREAD = (
-    "data_format", "feature_extractor_type", "image_processor_type",
-    "input_data_format", "processor_class")
+    "data_format", "device", "feature_extractor_type", "image_processor_type",
+    "input_data_format", "processor_class", "return_tensors")
+_SHORT_EDGE = Kind(
+    "a number of pixels, or {'shortest_edge': pixels}",
+    lambda x: SIZE.accepts(_side(x, ("shortest_edge",))))
+_SQUARE = Kind(
+    "a number of pixels, or equal height and width",
+    lambda x: SIZE.accepts(_side(x, ("height", "width"))))
+
+
+def _side(value: Any, sides: tuple[str, ...]) -> Any:
+  """The one number of pixels that a setting says; None, if it does not."""
+  if not isinstance(value, Mapping):
+    return value  # Old files give plain numbers.
+  same = set(value) == set(sides) and all(
+      value[side] == value[sides[0]] for side in sides)
+  return value[sides[0]] if same else None
 
 
 def read_preprocessing(values: Mapping[str, Any], source: str) -> Preprocessing:
   """Reads a `CLIPImageProcessor` config; raises as `read_clip`."""
   read, default = Reader(values, source), Preprocessing()
-  # Old files give plain numbers.
-  size = read.get("size", default.resize)
-  crop = read.get("crop_size", default.crop)
-  if isinstance(size, Mapping):
-    read.check("size", set(size) == {"shortest_edge"}, "shortest_edge alone")
-    size = size["shortest_edge"]
-  if isinstance(crop, Mapping):
-    read.check(
-        "crop_size", crop.get("height") == crop.get("width") is not None,
-        "equal height and width")
-    crop = crop["height"]
+  size = _side(
+      read.get("size", _SHORT_EDGE, default.resize), ("shortest_edge",))
+  crop = _side(
+      read.get("crop_size", _SQUARE, default.crop), ("height", "width"))
+  read.check("size", size, size >= crop, f"{crop}, the crop_size, or more")
+  colours = lambda low: listed(number(low, 10), 3, 3)
   preprocessing = Preprocessing(
       resize=size,
       crop=crop,
-      mean=tuple(read.get("image_mean", default.mean)),
-      std=tuple(read.get("image_std", default.std)),
-      resample=read.get("resample", default.resample))
-  read.fixed(_FIXED)
+      mean=tuple(read.get("image_mean", colours(-10), default.mean)),
+      std=tuple(read.get("image_std", colours(1e-3), default.std)),
+      resample=read.get("resample", integer(0, 5), default.resample))
+  for key, value in _FIXED.items():
+    close = number(0.0039215, 0.0039216) if key == "rescale_factor" else None
+    read.get(key, close or choice(value), None)
   read.finish(_UNREAD, _MODELS)
   return preprocessing
 

@@ -1,57 +1,39 @@
-"""Finds and reads a checkpoint's files.
+"""Finds a checkpoint's files: on this machine, or on the hub."""
 
-A part of a checkpoint (`unet/`, `vae/`, `text_encoder/`) holds its weights in
-one of `_FORMS`, which are tried in that order. Pickles are never opened.
-"""
-
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 import importlib.resources
-import json
+import importlib.util
 import pathlib
 
-from flax import serialization
 import huggingface_hub
 from huggingface_hub import errors as hub_errors
-import numpy as np
-import safetensors
 
 from tav_jax.errors import InputError
-from tav_jax.pretrained import names
-from tav_jax.types import FlatParams
+from tav_jax.pretrained import foreign, weights
 
 STORYBOOK = "storybook"  # Names the embedded checkpoint.
-PARTS = ("unet", "vae", "text_encoder")
-_DIFFUSERS = (
-    "a diffusers directory with unet/, vae/, text_encoder/, tokenizer/, "
-    "scheduler/")
+_DIFFUSERS = foreign.NEEDED
 _SETTINGS = ("model_index.json", "config.json", "scheduler_config.json")
-_FORMS = tuple(
-    stem + ending
-    for ending in (
-        ".safetensors", ".safetensors.index.json",
-        ".fp16.safetensors", ".safetensors.index.fp16.json",
-        ".msgpack")
-    for stem in ("diffusion_pytorch_model", "model", "diffusion_flax_model",
-                 "flax_model"))
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".bin.index.json")
-_CONVERT = (
-    "convert it once where PyTorch is installed: StableDiffusionPipeline (or "
-    "CLIPModel) .from_pretrained(DIR).save_pretrained(NEW_DIR, "
-    "safe_serialization=True)")
+# What says that there is no network: requests' errors are OSErrors, those of
+# httpx (huggingface_hub 1) and httpx2 (2) are not.
+_UNREACHABLE = (OSError, *(
+    importlib.import_module(name).TransportError
+    for name in ("httpx", "httpx2") if importlib.util.find_spec(name)))
 
 
 def diffusion_files(listed: Collection[str], repo: str) -> list[str]:
   """The files of a diffusers repository to download."""
+  foreign.refuse_names({f.split("/")[0] for f in listed}, repo)
   wanted = [f for f in listed
             if f.endswith(_SETTINGS) or f.startswith("tokenizer/")]
-  for part in PARTS:
+  for part in foreign.PARTS:
     wanted += _weight_files(f"{part}/", listed, repo)
   return wanted
 
 
 def diffusion_configs(listed: Collection[str], repo: str) -> list[str]:
   """The config files of a diffusers repository, without weights."""
-  del repo
+  foreign.refuse_names({f.split("/")[0] for f in listed}, repo)
   return [f for f in listed if f.endswith(_SETTINGS)]
 
 
@@ -85,10 +67,9 @@ def locate(
     return pathlib.Path(str(root))
   path = pathlib.Path(path_or_hub_id).expanduser()
   if path.is_dir():
-    return path
+    return _snapshot(path, revision)
   if path.is_file():
-    raise InputError(
-        f"checkpoint {path}: this is a file; expected {expected}; {_CONVERT}")
+    foreign.refuse_file(path, expected)
   is_hub_id = (path_or_hub_id.count("/") == 1
                and not path_or_hub_id.startswith((".", "/", "~")))
   if not is_hub_id:
@@ -100,7 +81,8 @@ def locate(
 
 def _download(repo: str, revision: str | None, choose) -> pathlib.Path:
   try:
-    listed = huggingface_hub.HfApi().list_repo_files(repo, revision=revision)
+    info = huggingface_hub.HfApi().model_info(repo, revision=revision)
+    listed = [file.rfilename for file in info.siblings or ()]
     return pathlib.Path(huggingface_hub.snapshot_download(
         repo, revision=revision, allow_patterns=choose(listed, repo)))
   except hub_errors.GatedRepoError as error:
@@ -113,14 +95,15 @@ def _download(repo: str, revision: str | None, choose) -> pathlib.Path:
         f"checkpoint {repo} (revision {revision or 'main'}): neither a local "
         "directory nor found on the hub; check the spelling, or log in with "
         "`hf auth login` if it is private") from error
-  except OSError as error:  # No network, or HF_HUB_OFFLINE is set.
+  except _UNREACHABLE as error:  # Or HF_HUB_OFFLINE is set.
     return _cached(repo, revision, error)
 
 
-def _cached(repo: str, revision: str | None, error: OSError) -> pathlib.Path:
+def _cached(repo: str, revision: str | None, error: Exception) -> pathlib.Path:
   try:
+    # No patterns: the folder as it is, of which only some files were asked for.
     return pathlib.Path(huggingface_hub.snapshot_download(
-        repo, revision=revision, local_files_only=True))
+        repo, revision=revision, local_files_only=True, allow_patterns=[]))
   except hub_errors.LocalEntryNotFoundError:
     raise InputError(
         f"checkpoint {repo} (revision {revision or 'main'}): not in the local "
@@ -128,35 +111,35 @@ def _cached(repo: str, revision: str | None, error: OSError) -> pathlib.Path:
         "directory") from error
 
 
+def _snapshot(path: pathlib.Path, revision: str | None) -> pathlib.Path:
+  """A directory, or the one that a repository in the hub's cache stands for.
+
+  The cache has `models--owner--name/snapshots/COMMIT`, and the commit of a
+  branch in `refs/`.
+  """
+  snapshots = path / "snapshots"
+  if not (path.name.startswith("models--") and snapshots.is_dir()):
+    return path
+  there = sorted(f.name for f in snapshots.iterdir() if f.is_dir())
+  name = revision or "main"
+  reference = path / "refs" / name
+  commit = reference.read_text().strip() if reference.is_file() else name
+  if commit not in there and revision is None and len(there) == 1:
+    commit = there[0]
+  if commit not in there:
+    raise InputError(
+        f"checkpoint {path}: a repository in the hub's cache without revision "
+        f"{name}; expected one of {', '.join(there) or 'none'} in {snapshots}")
+  return snapshots / commit
+
+
 def _weight_files(
     folder: str, listed: Collection[str], repo: str
 ) -> list[str]:
   """The files of one folder to download: weights, or an index and shards."""
   here = [f.removeprefix(folder) for f in listed if f.startswith(folder)]
-  chosen = choose_weights(here, f"{repo}/{folder}".rstrip("/"))
-  shards = []
-  if chosen.endswith(".json"):
-    stem = chosen.split(".")[0] + (".fp16" if ".fp16." in chosen else "")
-    shards = [f for f in here if f.startswith(f"{stem}-")]
-  return [f"{folder}{f}" for f in [chosen, *shards]]
-
-
-def choose_weights(files: Collection[str], source: str) -> str:
-  """The weight file, or the index of its shards, to read among `files`.
-
-  Raises:
-    InputError: If there is none; it says why, if there are only pickles.
-  """
-  for form in _FORMS:
-    if form in files:
-      return form
-  pickles = sorted(f for f in files if f.endswith(_PICKLES))
-  if pickles:
-    raise InputError(
-        f"{source}: only pickled weights ({pickles[0]}), which can run any "
-        f"code when opened and are never loaded here; {_CONVERT}")
-  raise InputError(
-      f"{source}: no weights; expected a file such as {_FORMS[0]} there")
+  chosen = weights.choose(here, f"{repo}/{folder}".rstrip("/"))
+  return [f"{folder}{f}" for f in [chosen, *weights.shards(chosen, here)]]
 
 
 def read_config(
@@ -174,41 +157,4 @@ def read_config(
     raise InputError(
         f"checkpoint part {directory}: {name} is missing; expected "
         f"{expected}")
-  try:
-    return json.loads(file.read_text())
-  except ValueError as error:
-    raise InputError(f"{file}: not valid JSON ({error})") from error
-
-
-def read_weights(directory: pathlib.Path) -> FlatParams:
-  """The parameters of one part, flat, as stored (float16 stays float16)."""
-  names_here = [f.name for f in directory.iterdir()]
-  file = directory / choose_weights(names_here, str(directory))
-  if file.suffix == ".msgpack":
-    return names.flat_from_flax(
-        serialization.msgpack_restore(file.read_bytes()))
-  if file.suffix == ".json":
-    index = read_config(directory, file.name)["weight_map"]
-    shards = sorted(set(index.values()))
-    return names.flat_from_torch(
-        read_safetensors(directory / shard for shard in shards))
-  return names.flat_from_torch(read_safetensors([file]))
-
-
-def read_safetensors(files: Iterable[pathlib.Path]) -> dict[str, np.ndarray]:
-  """All arrays of several safetensors files.
-
-  Raises:
-    InputError: If a file is missing, cut short or not safetensors.
-  """
-  arrays = {}
-  for file in files:
-    try:
-      with safetensors.safe_open(file, framework="numpy") as opened:
-        for key in opened.offset_keys():
-          arrays[key] = opened.get_tensor(key)
-    except (OSError, safetensors.SafetensorError) as error:
-      raise InputError(
-          f"{file}: cannot be read as safetensors ({error}); copy or download "
-          "it again") from error
-  return arrays
+  return weights.read_json(file)

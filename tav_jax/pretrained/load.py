@@ -10,14 +10,21 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 import numpy as np
-import transformers
 
 from tav_jax.errors import InputError
 from tav_jax.models.clip import CLIPTextModel
 from tav_jax.models.unet import UNetConfig
 from tav_jax.parallel import placement
-from tav_jax.pretrained import files, names, shapes
+from tav_jax.pretrained import (
+  files,
+  foreign,
+  names,
+  shapes,
+  vocabulary,
+  weights,
+)
 from tav_jax.pretrained.parts import TextEncoder, VAE
+from tav_jax.pretrained.tokenizer import Tokenizer
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.types import Array, FlatParams, Params
 
@@ -31,7 +38,7 @@ class Pretrained:
     unet_params: The U-Net's parameters, arrays of the host.
     vae: The autoencoder.
     text_encoder: The text encoder.
-    tokenizer: transformers' tokenizer.
+    tokenizer: CLIP's tokenizer with the checkpoint's words.
     schedule: Noise schedule and kind of prediction.
   """
 
@@ -39,7 +46,7 @@ class Pretrained:
   unet_params: Params
   vae: VAE
   text_encoder: TextEncoder
-  tokenizer: Any
+  tokenizer: Tokenizer
   schedule: Schedule
 
 
@@ -98,22 +105,27 @@ def load_parts(
     the file.
   """
   root = files.locate(os.fspath(path_or_hub_id), revision)
-  for part in (*files.PARTS, "tokenizer", "scheduler"):
+  foreign.refuse_directory(root)
+  for part in (*foreign.PARTS, "tokenizer", "scheduler"):
     if not (root / part).is_dir():
       raise InputError(
-          f"checkpoint {root}: {part}/ is missing; expected a diffusers "
-          "directory with unet/, vae/, text_encoder/, tokenizer/, scheduler/")
+          f"checkpoint {root}: {part}/ is missing; expected {foreign.NEEDED}")
+  # What is small comes first.
+  schedule = shapes.load_schedule(root / "scheduler")
+  tokenizer = vocabulary.load_tokenizer(root / "tokenizer")
+  vocabulary.check_text(
+      tokenizer, shapes.text_config(root / "text_encoder"),
+      files.read_config(root / "text_encoder"), root / "tokenizer")
   unet_config, unet_params = read_unet(root / "unet", variant=variant)
-  loaded = Pretrained(
+  _check_widths(unet_config, root)
+  return Pretrained(
       unet_config=unet_config,
       unet_params={},
       vae=load_vae(root / "vae", dtype, mesh),
       text_encoder=_load_text_encoder(root / "text_encoder", dtype, mesh),
-      tokenizer=load_tokenizer(root / "tokenizer"),
-      schedule=shapes.load_schedule(root / "scheduler"),
-  )
-  _check_widths(loaded, root)
-  return loaded, unet_params
+      tokenizer=tokenizer,
+      schedule=schedule,
+  ), unet_params
 
 
 def load_unet(
@@ -153,17 +165,20 @@ def read_unet(
 ) -> tuple[UNetConfig, FlatParams]:
   """Like `load_unet` of `unet/`: flat parameters, of the types in the file."""
   config = shapes.unet_config(directory, variant)
-  loaded = files.read_weights(directory)
+  loaded = weights.read_weights(directory)
   if temporal == "none":
     config = dataclasses.replace(config, temporal="none")
   elif temporal is not None:
     loaded |= names.flat_from_torch(
-        files.read_safetensors([pathlib.Path(temporal)]))
+        weights.read_safetensors([pathlib.Path(temporal)]))
   expected = names.flatten(shapes.of_unet(config))
-  if not any(_is_temporal(path) for path in loaded):
-    loaded |= _initial_temporal(expected)
-  names.check(expected, loaded, str(directory))
-  return config, loaded
+  new = [] if any(map(_is_temporal, loaded)) else [
+      path for path in expected if _is_temporal(path)]
+  # Before anything is made of the sizes in a config.
+  names.check({path: x for path, x in expected.items() if path not in new},
+              loaded, str(directory))
+  weights.check_numbers(loaded, str(directory))
+  return config, loaded | _initial_temporal({x: expected[x] for x in new})
 
 
 def _is_temporal(path: str) -> bool:
@@ -218,20 +233,6 @@ def _load_text_encoder(
   return TextEncoder(config, params, mesh=mesh)
 
 
-def load_tokenizer(directory: pathlib.Path):
-  """The CLIP tokenizer in a directory.
-
-  Raises:
-    InputError: If there is none.
-  """
-  try:
-    return transformers.CLIPTokenizer.from_pretrained(directory)
-  except (OSError, TypeError, ValueError) as error:
-    raise InputError(
-        f"{directory}: not a CLIP tokenizer; expected vocab.json and "
-        "merges.txt there") from error
-
-
 def load_weights(
     directory: pathlib.Path, expected: Params, dtype: Any,
     mesh: Mesh | None = None,
@@ -246,10 +247,12 @@ def load_weights(
       host.
 
   Raises:
-    InputError: If paths or shapes are not those expected.
+    InputError: If paths or shapes are not those expected, or numbers are not
+      finite.
   """
-  loaded = files.read_weights(directory)
+  loaded = weights.read_weights(directory)
   names.check(names.flatten(expected), loaded, str(directory))
+  weights.check_numbers(loaded, str(directory))
   return names.nest(loaded, _placed(dtype, mesh))
 
 
@@ -263,16 +266,21 @@ def _placed(dtype: Any, mesh: Mesh | None = None) -> Callable[[str, Any], Any]:
   return convert
 
 
-def _check_widths(loaded: Pretrained, root: pathlib.Path) -> None:
+def _check_widths(unet: UNetConfig, root: pathlib.Path) -> None:
   """Raises an InputError unless the parts' widths match."""
-  unet, vae = loaded.unet_config, loaded.vae.config
+  vae = shapes.vae_config(root / "vae")
+  text = shapes.text_config(root / "text_encoder")
+  other = foreign.INPUTS.get(unet.in_channels)
   for what, there, expected in (
       ("unet in_channels", unet.in_channels, vae.latent_channels),
       ("unet out_channels", unet.out_channels, vae.latent_channels),
-      ("unet cross_attention_dim", unet.text_width,
-       loaded.text_encoder.config.width)):
+      ("unet cross_attention_dim", unet.text_width, text.width),
+      ("vae in_channels", vae.in_channels, 3),
+      ("vae out_channels", vae.out_channels, 3)):
     if there != expected:
+      kind = f": this is {other}, whose U-Net sees more than latents" if (
+          other and what == "unet in_channels") else ""
       raise InputError(
           f"checkpoint {root}: {what} is {there}; expected {expected}, which "
-          "its other parts give. Inpainting, depth and upscaling models, and "
-          "parts of different models, cannot be tuned")
+          f"its other parts give{kind}. Inpainting, depth and upscaling "
+          "models, and parts of different models, cannot be tuned")

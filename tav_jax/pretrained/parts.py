@@ -135,8 +135,7 @@ def token_ids(
     Token ids `b l`, and for each prompt the words that did not fit ("" if all
     did).
   """
-  # Not verbose: texts that are too long are cut and reported below.
-  full = [tokenizer(prompt, verbose=False).input_ids for prompt in prompts]
+  full = tokenizer(list(prompts)).input_ids
   # The end-of-text token takes the last place.
   cut = [tokenizer.decode(ids[positions - 1:-1]).strip()
          if len(ids) > positions else "" for ids in full]

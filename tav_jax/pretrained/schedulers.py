@@ -10,7 +10,15 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
-from tav_jax.pretrained.reader import Reader
+from tav_jax.pretrained import foreign
+from tav_jax.pretrained.reader import (
+  choice,
+  FLAG,
+  integer,
+  number,
+  Reader,
+  TEXT,
+)
 from tav_jax.sampling.schedule import (
   BETA_SCHEDULES,
   PREDICTIONS,
@@ -68,44 +76,45 @@ def read_schedule(values: Mapping[str, Any], source: str) -> Schedule:
     InputError: If it asks for something that DDIM does not do here.
   """
   read = Reader(values, source)
-  name = str(values.get("_class_name"))
-  known = ", ".join(DEFAULTS)
-  read.check(f"_class_name={name!r}", name in DEFAULTS, f"one of {known}")
-  default = DEFAULTS[name]
-  betas = read.get("trained_betas", ())
-  read.check("trained_betas", not len(betas), "null")
-  last = read.get(
-      "final_sigmas_type", "zero" if default.alpha_to_one else "sigma_min")
-  schedule = Schedule(
-      num_train_steps=read.get(
-          "num_train_timesteps", default.num_train_steps),
-      beta_start=read.get("beta_start", default.beta_start),
-      beta_end=read.get("beta_end", default.beta_end),
-      beta_schedule=read.get("beta_schedule", default.beta_schedule),
-      prediction=read.get("prediction_type", default.prediction),
-      spacing=read.get("timestep_spacing", default.spacing),
-      steps_offset=read.get("steps_offset", default.steps_offset),
-      alpha_to_one=read.get("set_alpha_to_one", last == "zero"),
-      clip_sample=read.get("clip_sample", default.clip_sample),
-      zero_snr=read.get("rescale_betas_zero_snr", default.zero_snr),
-  )
-  for key, value, allowed in (
-      ("beta_schedule", schedule.beta_schedule, BETA_SCHEDULES),
-      ("prediction_type", schedule.prediction, PREDICTIONS),
-      ("timestep_spacing", schedule.spacing, SPACINGS),
-      ("final_sigmas_type", last, ("zero", "sigma_min"))):
-    read.check(f"{key}={value!r}", value in allowed, " or ".join(allowed))
+  name = values.get("_class_name")
+  foreign.refuse_scheduler(name, source)
+  kind = str(name).removeprefix("Flax")
   read.check(
-      "rescale_betas_zero_snr",
+      "_class_name", name, kind in DEFAULTS, f"one of {', '.join(DEFAULTS)}")
+  default = DEFAULTS[kind]
+  last = read.get(
+      "final_sigmas_type", choice("zero", "sigma_min"),
+      "zero" if default.alpha_to_one else "sigma_min")
+  beta = number(1e-8, 0.9999)
+  steps = read.get(
+      "num_train_timesteps", integer(1, 100_000), default.num_train_steps)
+  schedule = Schedule(
+      num_train_steps=steps,
+      beta_start=read.get("beta_start", beta, default.beta_start),
+      beta_end=read.get("beta_end", beta, default.beta_end),
+      beta_schedule=read.get(
+          "beta_schedule", choice(*BETA_SCHEDULES), default.beta_schedule),
+      prediction=read.get(
+          "prediction_type", choice(*PREDICTIONS), default.prediction),
+      spacing=read.get("timestep_spacing", choice(*SPACINGS), default.spacing),
+      steps_offset=read.get(
+          "steps_offset", integer(0, steps - 1), default.steps_offset),
+      alpha_to_one=read.get("set_alpha_to_one", FLAG, last == "zero"),
+      clip_sample=read.get("clip_sample", FLAG, default.clip_sample),
+      zero_snr=read.get("rescale_betas_zero_snr", FLAG, default.zero_snr),
+  )
+  read.check(
+      "rescale_betas_zero_snr", True,
       not schedule.zero_snr or schedule.prediction == "v_prediction",
       "prediction_type v_prediction beside it")
-  kind = str(read.values.get("variance_type"))
+  variance = read.get("variance_type", TEXT, "fixed_small")
   read.check(
-      f"variance_type={kind!r}", not kind.startswith("learned"), "a fixed one")
-  reach = read.get("clip_sample_range", 1.0)
+      "variance_type", variance, not variance.startswith("learned"),
+      "a fixed one")
+  reach = read.get("clip_sample_range", number(0, 1e6), 1.0)
   read.check(
-      f"clip_sample_range={reach}", reach == 1 or not schedule.clip_sample,
-      "1.0")
-  read.fixed({"timestep_type": "discrete"})
+      "clip_sample_range", reach, reach == 1 or not schedule.clip_sample, "1.0")
+  read.fixed({
+      "timestep_type": choice("discrete"), "trained_betas": choice([])})
   read.finish((*_STEPS, *_OF_THE_REFUSED), "models sampled with DDIM")
   return schedule

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from tav_jax.models.clip import CLIPTextConfig
 from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
-from tav_jax.pretrained import configs, files, schedulers
+from tav_jax.pretrained import configs, files, foreign, schedulers
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.types import Params
 
@@ -47,6 +47,7 @@ def load_shapes(
   """Reads a checkpoint's config files alone; arguments as `load_pretrained`."""
   root = files.locate(
       os.fspath(path_or_hub_id), revision, files.diffusion_configs)
+  foreign.refuse_directory(root)
   unet, vae = unet_config(root / "unet", variant), vae_config(root / "vae")
   return Shapes(
       unet, of_unet(unet), vae, of_vae(vae),

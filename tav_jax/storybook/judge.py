@@ -7,17 +7,17 @@ model's samples show what their captions say.
 from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
-import json
 import pathlib
 
 import jax
 from jaxtyping import Float
 import numpy as np
-from safetensors import numpy as safetensors
 
 from tav_jax.data import video
 from tav_jax.errors import InputError
-from tav_jax.pretrained import names, pipeline
+from tav_jax.pretrained import load as load_lib
+from tav_jax.pretrained import pipeline, shapes, weights
+from tav_jax.pretrained.reader import integer, Kind, listed, OBJECT, Reader
 from tav_jax.storybook import dataset
 from tav_jax.storybook.classifier import Classifier, ClassifierConfig
 from tav_jax.storybook.world.scene import GROUPS
@@ -25,6 +25,9 @@ from tav_jax.types import Array, Params
 
 _AT_A_TIME = 64
 _WEIGHTS = "model.safetensors"
+_WIDTH = Kind(
+    f"a multiple of {ClassifierConfig.groups} up to 4096",
+    lambda x: integer(1, 4096).accepts(x) and x % ClassifierConfig.groups == 0)
 _KNOWN = dataset.groups(free=True)
 
 
@@ -98,24 +101,26 @@ def load(directory: pathlib.Path) -> Judge:
   Raises:
     InputError: If there is none, or it is a judge of another world.
   """
-  try:
-    values = json.loads((directory / "config.json").read_text())
-    arrays = safetensors.load_file(directory / _WEIGHTS)
-  except (OSError, ValueError) as error:
+  if not (directory / "config.json").is_file():
     raise InputError(
-        f"{directory}: no judge can be read there ({error}); train one with "
-        "the stage 'judge' of tav_jax.pretrain") from error
-  groups = values["groups"]
+        f"{directory}: no judge is there (config.json is missing); train one "
+        "with the stage 'judge' of tav_jax.pretrain")
+  source = directory / "config.json"
+  read = Reader(weights.read_json(source), str(source))
+  groups = read.get("groups", OBJECT, {})
   if any(groups.get(name) != list(GROUPS[name]) for name in GROUPS) or any(
       groups[name] != list(_KNOWN.get(name, ())) for name in groups):
     raise InputError(
         f"{directory}: this judge tells other groups than those of "
         "storybook/world/scene.py and look.py; train one anew")
-  params = jax.device_put(jax.tree.map(
-      lambda x: x.astype(np.float32), names.read_torch_names(arrays)))
   config = configuration(
-      tuple(values["channels"]), values.get("strips", 1), groups)
-  return Judge(config, params)
+      tuple(read.get(
+          "channels", listed(_WIDTH, 1, 6), ClassifierConfig.channels)),
+      read.get("strips", integer(1, 64), 1), groups)
+  expected = shapes.of(Classifier(config), jax.ShapeDtypeStruct(
+      (1, 64, 64, 3), np.float32))
+  return Judge(config, jax.device_put(load_lib.load_weights(
+      directory, expected, np.float32)))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -1,0 +1,284 @@
+"""What people have that is no checkpoint of ours, named for what it is.
+
+Each function looks at one thing (a directory, a config, names of weights) and
+raises an InputError that says what it is and what to do. What none of them
+knows is refused later, by what is missing or does not fit.
+"""
+
+from collections.abc import Iterable, Mapping
+import json
+import pathlib
+import re
+from typing import Any
+
+from tav_jax.errors import InputError
+
+PARTS = ("unet", "vae", "text_encoder")
+"""The parts of a model that have weights."""
+NEEDED = (
+    "a Stable Diffusion 1.x or 2.x model as diffusers saves it, a directory "
+    "with unet/, vae/, text_encoder/, tokenizer/, scheduler/")
+CONVERT = (
+    "convert it once where PyTorch is installed: python -c \"from diffusers "
+    "import StableDiffusionPipeline as P; P.from_pretrained('{0}', "
+    "safety_checker=None).save_pretrained('{0}-safe', "
+    "safe_serialization=True)\"")
+CONVERT_CLIP = (
+    "convert it once where PyTorch is installed: python -c \"from transformers "
+    "import CLIPModel, CLIPImageProcessor, CLIPTokenizer; [c.from_pretrained("
+    "'{0}').save_pretrained('{0}-safe') for c in (CLIPModel, "
+    "CLIPImageProcessor, CLIPTokenizer)]\"")
+_CONVERT_FILE = (
+    "convert it once where PyTorch is installed: python -c \"from diffusers "
+    "import StableDiffusionPipeline as P; P.from_single_file('{0}')"
+    ".save_pretrained('{0}-diffusers')\"")
+_FUSE = (
+    "fuse it into its base model once where PyTorch is installed: "
+    "pipeline.load_lora_weights({0!r}); pipeline.fuse_lora(); "
+    "pipeline.unload_lora_weights(); pipeline.save_pretrained(NEW_DIR)")
+_LORA_FILES = (
+    "pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin",
+    "adapter_model.safetensors", "adapter_model.bin", "adapter_config.json")
+
+_SINGLE = (".safetensors", ".ckpt", ".pt", ".pth")
+_ADDITIONS = ("ControlNet", "T2IAdapter", "MotionAdapter")
+# Words in a class's name: what it is. The first that occurs counts.
+_CLASSES = {
+    "StableDiffusionXL": "Stable Diffusion XL, which has two text encoders",
+    "StableDiffusion3": "Stable Diffusion 3, a transformer trained on flows",
+    "Flux": "Flux, a transformer trained on flows",
+    "ControlNet": "a ControlNet, an addition to a model",
+    "T2IAdapter": "a T2I adapter, an addition to a model",
+    "MotionAdapter": "an AnimateDiff motion module, an addition to a model",
+    "UNetMotion": "an AnimateDiff model, whose U-Net is a video's already",
+    "TextToVideoSD": "a ModelScope text-to-video model, whose U-Net is a "
+                     "video's already",
+    "SpatioTemporal": "Stable Video Diffusion, whose U-Net is a video's",
+    "StableVideo": "Stable Video Diffusion, whose U-Net is a video's",
+    "I2VGenXL": "I2VGen-XL, whose U-Net is a video's already",
+    "UNet2DModel": "an unconditional U-Net with attention of another kind",
+    "Kandinsky": "Kandinsky, which has another text encoder and a prior",
+    "IFPipeline": "DeepFloyd IF, which paints pixels from T5's embeddings",
+    "Transformer": "a diffusion transformer",
+    "PixArt": "PixArt, a diffusion transformer",
+    "InstructPix2Pix": "InstructPix2Pix, whose U-Net also sees a picture",
+    "Upscale": "an upscaler, whose U-Net also sees a picture",
+    "Depth2Img": "a depth-to-image model, whose U-Net also sees a depth map",
+    "UnCLIP": "an unCLIP model, which also needs embeddings of pictures",
+}
+# Channels that a U-Net takes beside the latents.
+INPUTS = {
+    5: "a depth-to-image model", 7: "an upscaler", 8: "InstructPix2Pix",
+    9: "an inpainting model"}
+
+
+def refuse_file(path: pathlib.Path, expected: str) -> None:
+  """A file where a directory was expected."""
+  refuse_pointer(path)
+  what, advice = "a file", ""
+  if path.name in _LORA_FILES or _is_lora(path):
+    what = "a LoRA alone, which changes a model"
+    advice = "; " + _FUSE.format(str(path))
+  elif path.suffix in _SINGLE:
+    what, advice = "a single file", "; " + _CONVERT_FILE.format(path)
+  elif path.suffix == ".gguf":
+    what = "a GGUF file of quantized weights"
+  raise InputError(
+      f"checkpoint {path}: this is {what}; expected {expected}{advice}")
+
+
+def refuse_directory(root: pathlib.Path) -> None:
+  """A directory of something else than a Stable Diffusion model."""
+  here = {f.name for f in root.iterdir()}
+  kind = None
+  for name in ("model_index.json", "config.json"):
+    said = str(_json(root / name).get("_class_name"))
+    # A pipeline with an addition has the whole model beside it.
+    if not ("unet" in here and any(word in said for word in _ADDITIONS)):
+      kind = kind or _named(said)
+  if kind is not None:
+    raise InputError(f"checkpoint {root}: this is {kind}; expected {NEEDED}")
+  refuse_names(here, root)
+  if "unet" in here:
+    return
+  if "model_type" in _json(root / "config.json"):
+    raise InputError(
+        f"checkpoint {root}: this is a model of transformers; expected "
+        f"{NEEDED}; a CLIP that scores videos is no checkpoint to tune")
+  for name in sorted(here):
+    if name.endswith(_SINGLE):
+      refuse_file(root / name, NEEDED)
+
+
+def refuse_names(here: set[str], where: Any) -> None:
+  """Names at the top of a directory or repository that tell what it is.
+
+  Args:
+    here: The names.
+    where: Directory or repository, for the error message.
+  """
+  kind, advice = None, ""
+  loras = sorted(here & set(_LORA_FILES))
+  words = sorted(x for x in here if re.match(r"learned_embeds.*\.\w+$", x))
+  if "text_encoder_2" in here:
+    kind = _CLASSES["StableDiffusionXL"]
+  elif "unet" in here:
+    return
+  elif "transformer" in here:
+    kind = "a diffusion transformer, such as Stable Diffusion 3 or Flux"
+  elif loras:
+    kind = f"a LoRA alone ({loras[0]}), which changes a model"
+    advice = "; " + _FUSE.format(str(where))
+  elif words:
+    kind = f"a textual inversion ({words[0]}), a word for a model"
+  if kind is not None:
+    raise InputError(
+        f"checkpoint {where}: this is {kind}; expected {NEEDED}{advice}")
+  _refuse_formats(where, here)
+
+
+def refuse_clip_directory(root: pathlib.Path) -> None:
+  """A directory of something else than a CLIP."""
+  if (root / "unet").is_dir() and not (root / "clip").is_dir():
+    raise InputError(
+        f"checkpoint {root}: this is a diffusion model; expected a CLIP of "
+        "transformers (CLIPModel), such as openai/clip-vit-large-patch14")
+
+
+def refuse_part(part: str, files: Iterable[str]) -> None:
+  """A part whose weights are only there in a form of another runtime."""
+  _refuse_formats(part, set(files))
+
+
+_FORMATS = (
+    (r".*\.onnx(_data)?$", "ONNX"), (r"openvino_.*\.(xml|bin)$", "OpenVINO"),
+    (r".*\.(mlpackage|mlmodelc|mlmodel)$", "Core ML"),
+    (r"coreml|split_einsum|original$", "Core ML"),
+    (r".*\.gguf$", "GGUF"), (r".*\.tflite$", "TensorFlow Lite"),
+    (r"(tf_model|model)\.h5$|.*\.ckpt\.index$", "TensorFlow"))
+
+
+def _refuse_formats(where: str | pathlib.Path, files: set[str]) -> None:
+  for pattern, kind in _FORMATS:
+    for name in sorted(files):
+      if re.match(pattern, name):
+        raise InputError(
+            f"checkpoint {where}: this is made for {kind} ({name}); expected "
+            "weights as safetensors; take the original that it was made from")
+
+
+def refuse_unet(values: Mapping[str, Any], source: str) -> None:
+  """The config of a U-Net of another family."""
+  kind = _named(values.get("_class_name"))
+  if kind is None and values.get("addition_embed_type") == "text_time":
+    kind = _CLASSES["StableDiffusionXL"]
+  if "mid_block_type" in values and values["mid_block_type"] is None:
+    kind = ("a U-Net without a middle block, such as the small distilled ones "
+            "(mid_block_type is null)")
+  if kind is not None:
+    raise InputError(f"{source}: this is {kind}; expected {NEEDED}")
+  _expect_class(values, source, (
+      "UNet2DConditionModel", "UNet3DConditionModel",
+      "FlaxUNet2DConditionModel"))
+
+
+def refuse_vae(values: Mapping[str, Any], source: str) -> None:
+  """The config of another autoencoder."""
+  _expect_class(values, source, ("AutoencoderKL", "FlaxAutoencoderKL"))
+
+
+def _expect_class(values, source: str, known: tuple[str, ...]) -> None:
+  name = values.get("_class_name")
+  if name not in (None, *known):
+    raise InputError(
+        f"{source}: _class_name is {name!r}; expected {known[0]}")
+
+
+def refuse_scheduler(name: Any, source: str) -> None:
+  """A scheduler of another process than the noising of DDPM."""
+  for word, kind in (
+      ("FlowMatch", "flow matching, as Stable Diffusion 3 and Flux"),
+      ("EDM", "EDM, with continuous noise levels"),
+      ("Karras", "Karras et al., with continuous noise levels"),
+      ("ScoreSde", "score SDEs"), ("VQDiffusion", "discrete diffusion"),
+      ("CosineDPM", "EDM, with continuous noise levels")):
+    if word in str(name):
+      raise InputError(
+          f"{source}: _class_name is {name!r}, of models trained with {kind}; "
+          "expected a scheduler of Stable Diffusion 1.x or 2.x, such as "
+          "DDIMScheduler or PNDMScheduler")
+
+
+# What part of a weight's name tells: what the weights are, and what to do.
+_WEIGHTS = (
+    (r"\.scale_(weight|input)$|\.(weight|input)_scale$|^scaled_fp8$",
+     "fp8 weights with scales beside them",
+     "take the model's fp16 or bf16 weights"),
+    (r"\.(absmax|quant_map|qweight|qzeros|weight_format)$|quant_state",
+     "quantized weights", "take the model's fp16 weights"),
+    (r"\bbase_model\.model\.",
+     "a model still wrapped by PEFT",
+     "save model.merge_and_unload() with save_pretrained"),
+    (r"\blora_|_lora\.|\.lora\.", "a LoRA alone, or a model with one in it",
+     "fuse it with fuse_lora() and save_pretrained()"),
+    (r"controlnet_(cond_embedding|down_blocks|mid_block)",
+     "a ControlNet", "take the model's own unet/"),
+    (r"^transformer_in\.|\.temp_convs\.|\.temp_attentions\.",
+     "a ModelScope text-to-video U-Net, a video's already",
+     "take an image model"),
+    (r"\bmotion_modules\.", "an AnimateDiff U-Net, a video's already",
+     "take the image model that it was made from"),
+    (r"^add_embedding\.", "the U-Net of Stable Diffusion XL",
+     "take a model of Stable Diffusion 1.x or 2.x"),
+    (r"^(model\.diffusion_model|first_stage_model|cond_stage_model|model_ema)"
+     r"\.", "a whole model in the layout of a single file",
+     "convert it with StableDiffusionPipeline.from_single_file(...)"
+     ".save_pretrained(...)"),
+    (r"^(module|_orig_mod)\.", "weights of a model still wrapped for training",
+     "save the model without its wrapper (accelerator.unwrap_model)"),
+)
+
+
+def refuse_weights(names: Iterable[str], source: str) -> None:
+  """Weights whose names tell that they are another model's."""
+  names = list(names)
+  for pattern, kind, advice in _WEIGHTS:
+    for name in names:
+      if re.search(pattern, name):
+        raise InputError(f"{source}: these are {kind} ({name}); {advice}")
+
+
+def refuse_pointer(file: pathlib.Path) -> None:
+  """A pointer that Git LFS left in place of a file."""
+  try:
+    with file.open("rb") as opened:
+      start = opened.read(64)
+  except OSError:
+    return  # Whoever reads it says what is wrong.
+  if start.startswith(b"version https://git-lfs.github.com/"):
+    raise InputError(
+        f"{file}: this is a pointer of Git LFS, not the file itself; run 'git "
+        "lfs pull' in its repository, or download the file")
+
+
+def _named(class_name: Any) -> str | None:
+  return next((
+      kind for word, kind in _CLASSES.items() if word in str(class_name)), None)
+
+
+def _json(file: pathlib.Path) -> dict:
+  """What a JSON file holds; nothing, if it is none: readers say why."""
+  try:
+    values = json.loads(file.read_bytes())
+  except (OSError, ValueError, RecursionError):
+    return {}
+  return values if isinstance(values, dict) else {}
+
+
+def _is_lora(file: pathlib.Path) -> bool:
+  """Whether names in a safetensors file's header are a LoRA's."""
+  if file.suffix != ".safetensors":
+    return False
+  with file.open("rb") as opened:
+    header = opened.read(1 << 20)
+  return bool(re.search(rb'"[^"]*(\blora_|lora\.|_lora)[^"]*"', header))
