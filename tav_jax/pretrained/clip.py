@@ -21,7 +21,6 @@ from tav_jax.pretrained import (
   names,
   shapes,
   vocabulary,
-  weights,
 )
 from tav_jax.pretrained.clip_config import Preprocessing
 from tav_jax.pretrained.tokenizer import Tokenizer
