@@ -1,5 +1,6 @@
 """Scores of videos, from files to numbers."""
 
+import html.parser
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from tav_jax.data import video
 from tav_jax.errors import InputError
 from tav_jax.evaluation import scoring, systems
 from tav_jax.measures import clip_score, intervals
+from tav_jax.reports import report
 from tav_jax.runs import results
 
 VIDEO = ROOT / "tav_jax/storybook/videos/man-skiing.mp4"
@@ -135,6 +137,51 @@ def test_rounds_are_in_the_order_of_their_numbers(workdir, frames, later):
   (workdir / "samples/step_mine").mkdir()  # No round of ours.
   (found,) = systems.read(workdir)
   assert found.prompt == "an edit" and later in str(found.path)
+
+
+def test_a_prompt_may_be_called_source_or_come_twice(frames, tmp_path):
+  write_rounds(tmp_path, frames, "source", "a", "a")
+  found = systems.read(tmp_path)
+  assert [x.prompt for x in found] == ["source", "a", "a"]
+  assert len({x.path for x in found} | {found[0].source}) == 4
+  for x in found:
+    np.testing.assert_array_equal(systems.frames(x.source), frames)
+  record = next(tmp_path.glob("samples/step_000002/record.json"))
+  for old, new in (('"a"', '"b"'), ('"label": "a"', '"label": 5'), ("{", "[")):
+    broken = record.read_text().replace(old, new, 1)
+    (tmp_path / "record.json").write_text(broken)
+    with pytest.raises(InputError, match=r"record\.json: "):
+      systems._of_samples(tmp_path)
+
+
+class _Page(html.parser.HTMLParser):
+  """What a browser makes of a page: its tags, but in plots, and its text."""
+
+  def __init__(self, page):
+    super().__init__()
+    self.tags, self.text = [], ""
+    self.feed(page)
+    end = len(self.tags) - self.tags[::-1].index("path")
+    del self.tags[self.tags.index("svg"):end]
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.append(tag)
+
+  def handle_data(self, data):
+    self.text += data
+
+
+def test_names_and_prompts_are_texts_in_the_report(tmp_path, frames):
+  wild = '<script>x</script>&amp;"\'$_{x}$ | `a`'
+  plain, pages = "plain", []
+  for i, name in enumerate((plain, wild)):
+    rows = [{"system": name, "score": intervals.mean([1.0, 2.0])}]
+    path = tmp_path / f"{i}.html"
+    report.write(path, name, rows, rows, [report.Entry(name, [
+        report.show(name, frames[:, :16, :16], 8.0, {"score": 1.0})])])
+    pages.append(_Page(path.read_text(encoding="utf-8")))
+  assert pages[0].tags == pages[1].tags
+  assert pages[1].text.count(wild) == pages[0].text.count(plain) >= 6
 
 
 def test_a_prompt_may_hold_a_line_separator(tmp_path):

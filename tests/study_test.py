@@ -1,13 +1,18 @@
 """What raters prefer, from their votes."""
 
+import csv
+import html
 import json
+import re
 
+import markdown_it
 import numpy as np
 import pytest
 
 from configs import study as study_config
 from tav_jax.errors import InputError
 from tav_jax.evaluation import study
+from tav_jax.reports import table
 from tav_jax.runs import results
 
 KEY = {
@@ -49,19 +54,68 @@ def test_questions_are_counted_apart():
       ("faithfulness", "a"): 0, ("faithfulness", "b"): 100}
 
 
-def test_votes_of_another_study_are_refused():
-  with pytest.raises(InputError, match="no video of this study"):
-    study.preferences(KEY, [vote("a", "w")])
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"votes": [{"chosen": "ax"}]}'])
-def test_files_that_are_no_votes(tmp_path, text):
-  (tmp_path / "study.json").write_text(json.dumps(KEY))
-  (tmp_path / "votes.json").write_text(text)
+def counted(tmp_path, key, *files):
+  """Runs the count; each file is a text or what becomes JSON."""
+  text = lambda x: x if isinstance(x, str) else json.dumps(x)
+  (tmp_path / "study.json").write_text(text(key))
   config = study_config.get_config()
-  config.votes = (str(tmp_path / "votes.json"),)
-  with pytest.raises(InputError, match=r"votes\.json: cannot be read"):
-    study.run(config, tmp_path)
+  for i, given in enumerate(files):
+    (tmp_path / f"{i}.json").write_text(text(given))
+  config.votes = tuple(str(tmp_path / f"{i}.json") for i in range(len(files)))
+  study.run(config, tmp_path)
+
+
+@pytest.mark.parametrize("given,told", [
+    ("", "0.json: not JSON"), ("[]", "0.json: it has no votes; expected a"),
+    ({}, "it has no votes"), ({"votes": []}, "it has no votes"),
+    ({"votes": {"question": 1}}, "it has no votes"),
+    ({"votes": [vote("a", "x"), 5]}, "0.json: vote 2: 5: expected an object"),
+    ({"votes": [{"chosen": "ax"}]}, "vote 1: question=None: expected consis"),
+    ({"votes": [vote("a", "x", "beauty")]}, "vote 1: question='beauty'"),
+    ({"votes": [vote("a", "x", ["consistency"])]}, "vote 1: question=["),
+    ({"votes": [vote("a", "w")]}, "chosen='aw' is no video of this study"),
+    ({"votes": [vote("a", "x") | {"other": 5}]}, "vote 1: other=5 is no video"),
+    ({"votes": [vote("a", "x") | {"other": "ay"}]}, "of one text by two"),
+    ({"votes": [vote("a", "x") | {"other": "by"}]}, "of one text by two"),
+    ('{"votes": [NaN]}', "NaN is no number"),
+])
+def test_votes_that_do_not_count_are_named(tmp_path, given, told):
+  with pytest.raises(InputError, match="votes: ") as error:
+    counted(tmp_path, KEY, given)
+  assert told in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("key,told", [
+    ("", "study.json: not JSON"), ([], "it has no videos"),
+    ({}, "it has no videos"), ({"ax": 5}, "video 'ax': 5: expected its system"),
+    ({"ax": {"system": "a"}}, "video 'ax'"),
+    ({"ax": {"system": "a", "prompt": 5}}, "video 'ax'"),
+    ({"ax": {"system": "a", "prompt": "x", "source": None}}, "video 'ax'"),
+])
+def test_a_study_that_is_none(tmp_path, key, told):
+  with pytest.raises(InputError, match=r"study\.json") as error:
+    counted(tmp_path, key, {"votes": [vote("a", "x")]})
+  assert told in str(error.value)
+
+
+def test_wild_names_in_tables(tmp_path):
+  """Formulas are texts in the CSV, marks are texts in the markdown."""
+  wild = "=HYPERLINK(\"x\") | `<script>` \n**b** _i_ a_b $x$"
+  key = {
+      name: video | {"system": {"a": wild, "b": "+1;=2"}[video["system"]]}
+      for name, video in KEY.items()}
+  counted(tmp_path, key, {"votes": [vote("a", "x"), vote("b", "x")]})
+  with (tmp_path / "preferences.csv").open(newline="") as file:
+    rows = list(csv.DictReader(file))
+  assert {row["system"] for row in rows} == {"'" + wild, "'+1;=2"}
+  assert '"\'+1;=2"' in (tmp_path / "preferences.csv").read_text()
+  assert json.loads((tmp_path / "preferences.json").read_text())[
+      0]["preferred to"] == wild
+  lines = (tmp_path / "preferences.md").read_text().splitlines()
+  assert len(lines) == 4
+  assert "\\| \\`\\<script\\>\\` \\*\\*b\\*\\* \\_i\\_ a_b \\$x\\$ |" in (
+      lines[2] + lines[3])
+  assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {8}
 
 
 def test_systems_need_a_prompt_in_common(tmp_path):
@@ -77,3 +131,14 @@ def test_systems_need_a_prompt_in_common(tmp_path):
   config.systems = (str(tmp_path / "one"), str(tmp_path / "two"))
   with pytest.raises(InputError, match="no prompt in common"):
     study.run(config, tmp_path)
+
+
+def test_markdown_shows_texts_as_they_are():
+  """As markdown-it, a renderer of GitHub's tables, reads them."""
+  texts = [
+      "a | b", "\\", "\\|", "`x`", "*x* **y** _z_ a_b __c__", "<b>&amp;</b>",
+      "[x](y) ![z](w)", "~~x~~", "# h", "- a", "1. a", "=1+1", "a\\*b", "  a"]
+  shown = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(
+      table.markdown([{"text": text, "n": "1"} for text in texts]))
+  cells = re.findall("<td>(.*?)</td>", shown)[::2]
+  assert [html.unescape(cell) for cell in cells] == [x.strip() for x in texts]

@@ -15,13 +15,16 @@ import importlib.resources
 import itertools
 import json
 import logging
+import os
 import pathlib
 import string
+from typing import Any
 
 from ml_collections import ConfigDict
 import numpy as np
 
-from tav_jax.errors import InputError
+from tav_jax.data import jsonl, texts
+from tav_jax.errors import about, InputError
 from tav_jax.evaluation import systems
 from tav_jax.evaluation.scoring import summary
 from tav_jax.reports import report, table
@@ -50,14 +53,15 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
       this study.
   """
   if config.votes:
-    rows = preferences(_read_study(workdir), _read_votes(config.votes))
+    key = _read_study(workdir / "study.json")
+    rows = preferences(key, _read_votes(config.votes, key))
     table.write(workdir, "preferences", rows)
     log.info("%s", table.markdown(rows))
     return
   videos = _videos(config)
   page = string.Template(
       (importlib.resources.files("tav_jax.evaluation") / "study.html")
-      .read_text())
+      .read_text(encoding="utf-8"))
   shown = {
       name: report.data_url(result.frames(), config.fps)
       for name, (_, result) in videos.items()}
@@ -68,7 +72,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   (workdir / "study.json").write_text(json.dumps(key, indent=2) + "\n")
   (workdir / "study.html").write_text(page.substitute(
       videos=_embed(shown), pairs=_embed(_pairs(key)),
-      questions=_embed(QUESTIONS)))
+      questions=_embed(QUESTIONS)), encoding="utf-8")
   log.info("%s: %d pairs of videos", workdir / "study.html", len(_pairs(key)))
 
 
@@ -120,23 +124,17 @@ def preferences(
 
   Args:
     key: `study.json`.
-    votes: Each with `question`, `chosen` and `other`, names of videos.
+    votes: One or more, each with `question`, `chosen` and `other`, names of
+      videos of one text by two systems.
 
   Returns:
     A row for each question and pair of systems: the share of votes and of
     prompts won by a majority of raters (a draw is half), in percent, means
     over source videos, and the number of prompts and votes.
-
-  Raises:
-    InputError: If a vote is of a video that is not in the study.
   """
   # By question and systems: by prompt: how often each won.
   counts: dict[tuple[str, str, str], dict[str, Counter]] = {}
   for vote in votes:
-    if vote["chosen"] not in key or vote["other"] not in key:
-      raise InputError(
-          f"votes: {vote['chosen']!r} or {vote['other']!r} is no video of "
-          "this study; expected votes given by its study.html")
     chosen, other = key[vote["chosen"]], key[vote["other"]]
     a, b = sorted((chosen["system"], other["system"]))
     prompts = counts.setdefault((vote["question"], a, b), {})
@@ -160,25 +158,60 @@ def preferences(
   return rows
 
 
-def _read_study(workdir: pathlib.Path) -> dict:
-  try:
-    return json.loads((workdir / "study.json").read_text())
-  except (OSError, ValueError) as error:
-    raise InputError(
-        f"{workdir}/study.json: cannot be read ({error}); expected the workdir "
-        "in which the study's page was made") from error
+def _read_study(file: pathlib.Path) -> dict[str, dict[str, str]]:
+  """Whose video is whose."""
+  expected = "the file that was written with the study's page"
+  key = jsonl.loads(texts.read(file, expected), str(file), expected)
+  if not isinstance(key, dict) or not key:
+    raise InputError(f"{file}: it has no videos; expected {expected}")
+  for name, video in key.items():
+    if not isinstance(video, dict) or not all(
+        isinstance(video.get(field, missing), str) for field, missing in (
+            ("system", None), ("prompt", None), ("source", ""))):
+      raise InputError(
+          f"{file}: video {name!r}: {video}: expected its system, prompt and "
+          "source, as texts")
+  return key
 
 
-def _read_votes(files: Iterable[str]) -> list[dict]:
+def _read_votes(
+    files: Iterable[str], key: Mapping[str, Mapping[str, str]]
+) -> list[dict]:
+  """The votes of all raters, of the videos of `key`."""
+  expected = 'a file that study.html gave, {"votes": [...]}'
   votes = []
   for file in files:
-    try:
-      given = json.loads(pathlib.Path(file).expanduser().read_text())
-      votes += [
-          {k: str(vote[k]) for k in ("question", "chosen", "other")}
-          for vote in given["votes"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-      raise InputError(
-          f"votes: {file}: cannot be read ({error!r}); expected a file that "
-          "study.html gave") from error
+    if list(files).count(file) > 1:
+      raise InputError(f"votes: {file}: it is named twice; expected once")
+    path = pathlib.Path(os.path.expanduser(str(file)))
+    with about("votes: "):
+      given = jsonl.loads(texts.read(path, expected), str(path), expected)
+      some = given.get("votes") if isinstance(given, dict) else None
+      if not isinstance(some, list) or not some:
+        raise InputError(f"{path}: it has no votes; expected {expected}")
+      for number, vote in enumerate(some, 1):
+        with about(f"{path}: vote {number}: "):
+          _check(vote, key)
+      votes += some
   return votes
+
+
+def _check(vote: Any, key: Mapping[str, Mapping[str, str]]) -> None:
+  """Raises an InputError unless it is a vote on two videos of the study."""
+  if not isinstance(vote, dict):
+    raise InputError(
+        f"{vote!r}: expected an object of question, chosen and other")
+  if (question := vote.get("question")) not in list(QUESTIONS):
+    raise InputError(
+        f"question={question!r}: expected {' or '.join(QUESTIONS)}")
+  for field in ("chosen", "other"):
+    if vote.get(field) not in list(key):
+      raise InputError(
+          f"{field}={vote.get(field)!r} is no video of this study; expected "
+          "votes given by its study.html")
+  chosen, other = key[vote["chosen"]], key[vote["other"]]
+  if chosen["prompt"] != other["prompt"] or (
+      chosen["system"] == other["system"]):
+    raise InputError(
+        f"chosen={vote['chosen']!r}, other={vote['other']!r}: expected videos "
+        "of one text by two systems")

@@ -60,7 +60,7 @@ def read(path: str | pathlib.Path) -> list[Result]:
   Raises:
     InputError: If there are none.
   """
-  path = pathlib.Path(path).expanduser()
+  path = pathlib.Path(os.path.expanduser(str(path)))
   rounds = list((path / "samples").glob("step_*/record.json"))
   if rounds:
     return _of_samples(max((file.parent for file in rounds), key=_number))
@@ -82,13 +82,17 @@ def _of_samples(directory: pathlib.Path) -> list[Result]:
   file = directory / "record.json"
   record = jsonl.loads(texts.read(file, _EXPECTED), f"{file}", _EXPECTED)
   try:
-    prompts = set(record["prompts"])
-    shown = {
-        entry["label"]: directory / "frames" / pathlib.Path(entry["file"]).stem
-        for entry in record["files"]}
-    return [
-        Result(label, path, shown.get("source"))
-        for label, path in shown.items() if label in prompts]
+    prompts = list(record["prompts"])
+    shown = [
+        (entry["label"],
+         directory / "frames" / pathlib.Path(entry["file"]).stem)
+        for entry in record["files"]]
+    # The edits come last, and one may be called "source" too.
+    edits = shown[-len(prompts):]
+    if [label for label, _ in edits] != prompts:
+      raise TypeError("its files are not those of its prompts")
+    source = dict(shown[:-len(prompts)]).get("source")
+    return [Result(prompt, path, source) for prompt, path in edits]
   except (KeyError, TypeError) as error:
     raise InputError(
         f"{file}: cannot be read ({error!r}); expected {_EXPECTED}") from error

@@ -65,7 +65,7 @@ def write(
     count: Number of pictures judged of each kind.
   """
   text = _CARD.format(
-      source=config.data.source, size=config.data.size,
+      source=table.escape(config.data.source), size=config.data.size,
       channels=", ".join(map(str, config.model.channels)),
       prediction=config.schedule.prediction, min_snr=config.model.min_snr,
       seen=step * config.optimizer.batch_size,

@@ -42,6 +42,8 @@ def means(rows: Sequence[Mapping[str, str | Mean]]) -> str:
   for ax in axes[len(scores):]:
     ax.set_visible(False)
   axes[0].set_yticks(list(places), names)
+  for label in axes[0].get_yticklabels():
+    label.set_parse_math(False)  # A name may have dollars.
   axes[0].invert_yaxis()
   file = io.StringIO()
   # Text as text, and the same file for the same numbers.

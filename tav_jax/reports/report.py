@@ -55,13 +55,13 @@ def write(
   """
   template = string.Template(
       (importlib.resources.files("tav_jax.reports") / "report.html")
-      .read_text())
+      .read_text(encoding="utf-8"))
   page = template.substitute(
       title=html.escape(title), means=_table(means), plots=plots.means(means),
       differences=_differences(differences),
       entries="".join(map(_entry, entries)))
   with atomic.replacing(path) as partial:
-    partial.write_text(page)
+    partial.write_text(page, encoding="utf-8")
 
 
 def _table(rows) -> str:
