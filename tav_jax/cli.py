@@ -21,6 +21,7 @@ from ml_collections import config_dict, config_flags
 from ml_collections.config_flags.config_flags import ConfigFileFlagParser
 
 from tav_jax import startup
+from tav_jax.data import names
 from tav_jax.errors import from_system, InputError
 from tav_jax.parallel import processes
 from tav_jax.runs import authors_yaml
@@ -200,7 +201,7 @@ def _guard(main: Callable, config: config_dict.ConfigDict) -> None:
     if not processes.is_first():
       startup.be_quiet()
   signal.signal(signal.SIGTERM, _terminate)
-  workdir = pathlib.Path(_WORKDIR.value).expanduser()
+  workdir = names.at_home(_WORKDIR.value)
   try:
     main(config, workdir)
   except InputError as error:

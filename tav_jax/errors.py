@@ -34,6 +34,7 @@ _ADVICE = {
     errno.EACCES: "give this user the permission",
     errno.EPERM: "give this user the permission",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENAMETOOLONG: "shorten it",
     errno.ENOENT: "it was deleted or moved; put it back",
     errno.ENOTDIR: "it was deleted or moved; put it back",
 }

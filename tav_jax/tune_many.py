@@ -14,6 +14,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from tav_jax import cli
+from tav_jax.data import names
 from tav_jax.runs import manifest, many
 
 _VIDEOS = flags.DEFINE_string(
@@ -26,7 +27,7 @@ _SHARD = flags.DEFINE_string(
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Tunes the shard's videos."""
-  path = pathlib.Path(_VIDEOS.value).expanduser()
+  path = names.at_home(_VIDEOS.value)
   jobs = manifest.read(path, config, workdir)
   many.run(many.shard(jobs, _SHARD.value), _TOGETHER.value)
 

@@ -11,7 +11,7 @@ import pytest
 
 from tav_jax.data import jsonl, names, spreadsheet
 from tav_jax.errors import InputError
-from tav_jax.runs import manifest
+from tav_jax.runs import manifest, settings
 
 COLUMNS = ("video", "caption", "prompts")
 WANTED = {"video": "cat.mp4", "caption": "a cat", "prompts": "a dog"}
@@ -106,6 +106,7 @@ def test_json_lines_of_all_habits_are_read(tmp_path, content):
     ('{"a": 1, "a": 2}', "'a' is there twice"),
     ('{"a": {"b": 1, "b": 2}}', "'b' is there twice"),
     ('{"a": "\\ud83d"}', "half a character"),
+    ('{"a": "x\\u0000"}', "a zero character"),
     ("{'a': 1}", "line 2: not JSON ("), ('{"a": "b', "line 2: not JSON ("),
     ("[" * 100_000, "not JSON ("),
     ('{"a": ' + "9" * 5000 + "}", "not JSON ("),
@@ -181,12 +182,28 @@ def test_a_file_is_found_whose_name_is_composed_differently(tmp_path):
   assert names.find(tmp_path / "cafe.mp4") == tmp_path / "cafe.mp4"
   long = tmp_path / ("a" * 300)
   assert names.find(long) == long and names.find(pathlib.Path("x\0")).name
+  assert names.at_home("~nobody-here/x") == pathlib.Path("~nobody-here/x")
+  assert names.at_home("~/x") == pathlib.Path.home() / "x"
 
 
 def test_a_pipe_is_no_list(tmp_path, base):
   os.mkfifo(tmp_path / "videos.csv")
   with pytest.raises(InputError, match="file that is there"):
     manifest.read(tmp_path / "videos.csv", base, tmp_path)
+
+
+@pytest.mark.parametrize("change", [
+    lambda base: base.video.update(caption="a cat \udce9"),
+    lambda base: base.sampling.update(prompts=("a", "a \0 cat")),
+    lambda base: base.sampling.update(negative_prompt="\ud83d"),
+])
+def test_texts_that_are_no_unicode(base, change):
+  with base.unlocked():
+    base.video.caption, base.sampling.prompts = "\u732b", ("\U0001f408 \x1b",)
+  settings.check(settings.of(base.to_dict()))
+  change(base)
+  with pytest.raises(InputError, match="expected Unicode"):
+    settings.check(settings.of(base.to_dict()))
 
 
 def test_slugs_keep_all_scripts():

@@ -54,6 +54,8 @@ def loads(text: str, where: str, expected: str) -> Any:
         object_pairs_hook=_once)
     if "\\ud" in text.lower():  # Two halves make a character, one does not.
       json.dumps(value, ensure_ascii=False).encode()
+    if "\\u0000" in text:
+      raise ValueError("a text has a zero character")
     return value
   except (ValueError, RecursionError) as error:
     raise InputError(

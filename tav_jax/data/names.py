@@ -35,6 +35,11 @@ def slug(text: str, most: int = 60) -> str:
   return re.sub(r"[\W_]+", "-", composed)[:most].strip("-")
 
 
+def at_home(path: str) -> pathlib.Path:
+  """The path; `~` and `~user` are a home, unless the user is not known."""
+  return pathlib.Path(os.path.expanduser(path))
+
+
 def find(path: pathlib.Path) -> pathlib.Path:
   """The path, or that of a file beside it whose name is composed differently.
 

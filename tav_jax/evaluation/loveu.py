@@ -26,7 +26,7 @@ from PIL import Image
 import tqdm
 
 from tav_jax import pretrained
-from tav_jax.data import atomic, locks
+from tav_jax.data import atomic, locks, names
 from tav_jax.data.video import frame_files
 from tav_jax.evaluation import systems
 from tav_jax.evaluation.loveu_videos import read, Video
@@ -58,7 +58,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     InputError: If the benchmark is missing, a config is invalid, or the run of
       a video failed.
   """
-  benchmark = read(pathlib.Path(config.root).expanduser())
+  benchmark = read(names.at_home(config.root))
   videos = many.shard(benchmark, config.shard)
   if not videos:
     log.warning("shard=%s has none of the videos", config.shard)

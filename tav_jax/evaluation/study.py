@@ -15,7 +15,6 @@ import importlib.resources
 import itertools
 import json
 import logging
-import os
 import pathlib
 import string
 from typing import Any
@@ -23,7 +22,7 @@ from typing import Any
 from ml_collections import ConfigDict
 import numpy as np
 
-from tav_jax.data import jsonl, texts
+from tav_jax.data import jsonl, names, texts
 from tav_jax.errors import about, InputError
 from tav_jax.evaluation import systems
 from tav_jax.evaluation.scoring import summary
@@ -183,7 +182,7 @@ def _read_votes(
   for file in files:
     if list(files).count(file) > 1:
       raise InputError(f"votes: {file}: it is named twice; expected once")
-    path = pathlib.Path(os.path.expanduser(str(file)))
+    path = names.at_home(str(file))
     with about("votes: "):
       given = jsonl.loads(texts.read(path, expected), str(path), expected)
       some = given.get("votes") if isinstance(given, dict) else None

@@ -60,7 +60,7 @@ def read(path: str | pathlib.Path) -> list[Result]:
   Raises:
     InputError: If there are none.
   """
-  path = pathlib.Path(os.path.expanduser(str(path)))
+  path = names.at_home(str(path))
   rounds = list((path / "samples").glob("step_*/record.json"))
   if rounds:
     return _of_samples(max((file.parent for file in rounds), key=_number))

@@ -130,8 +130,7 @@ def _settings(
   config = ConfigDict(base.to_dict())
   row = dict(row)
   video = row.pop("video")
-  home = pathlib.Path(video).expanduser() if video[:2] == "~/" else video
-  config.video.path = str(names.find(folder / home))
+  config.video.path = str(names.find(folder / names.at_home(video)))
   config.video.caption = row.pop("caption")
   config.sampling.prompts = _prompts(row.pop("prompts"))
   known = dict(workdirs.flatten(base.to_dict()))

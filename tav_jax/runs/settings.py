@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import dataclasses
 import math
 import operator
+import re
 from typing import Any
 
 from tav_jax.errors import InputError
@@ -207,6 +208,15 @@ def check(settings: Settings) -> None:
     raise InputError(
         f"video.caption={settings.video.caption!r}: expected what the video "
         "shows, such as 'a man is skiing'")
+  for key, texts in (
+      ("video.caption", (settings.video.caption,)),
+      ("sampling.prompts", prompts),
+      ("sampling.negative_prompt", (settings.sampling.negative_prompt,))):
+    for text in texts:
+      if re.search("[\0\ud800-\udfff]", text):
+        raise InputError(
+            f"{key}: {text!r}: expected Unicode; it has a zero character, half "
+            "a character, or bytes that are not UTF-8")
 
 
 def check_all_but_texts(settings: Settings) -> None:
