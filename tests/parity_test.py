@@ -146,16 +146,16 @@ def test_ddim_inversion_and_sampling(tuned, schedule, expected):
       for name in ("text", "uncond")}
   path = lambda name: np.moveaxis(expected[f"ddim.{name}"], 2, -1)
 
-  inverted = jax.jit(lambda x: ddim.follow(
-      guidance.conditional(net, embeds["uncond"]), schedule, x,
-      *ddim.inversion_steps(schedule, 5))[1])(path("inversion")[0])
+  inverted = jax.jit(lambda x: ddim.invert_path(
+      guidance.conditional(net, embeds["uncond"]), schedule, x, 5))(
+          path("inversion")[0])
   sampled = jax.jit(lambda x: ddim.follow(
       guidance.classifier_free(net, embeds["text"], embeds["uncond"], 7.5),
       schedule, x, *ddim.sampling_steps(schedule, 5))[1])(path("sample")[0])
   np.testing.assert_array_equal(
       schedule.sampling_timesteps(5), expected["ddim.timesteps"])
   for i in range(1, 6):
-    assert relative(inverted[i - 1], path("inversion")[i]) < 1e-3
+    assert relative(inverted[i], path("inversion")[i]) < 1e-3
     assert relative(sampled[i - 1], path("sample")[i]) < 1e-3
 
 

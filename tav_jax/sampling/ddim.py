@@ -12,10 +12,13 @@ the step leads to t.
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 import numpy as np
 
 from tav_jax.sampling.schedule import Schedule
-from tav_jax.types import Denoise, Video
+from tav_jax.types import Array, Denoise, Video
+
+Path = Float[Array, "N b f h w c"]
 
 
 def step(schedule: Schedule, x: Video, prediction: Video, source, target):
@@ -54,6 +57,13 @@ def invert(
   """
   steps = inversion_steps(schedule, num_steps)
   return follow(denoise, schedule, latents, *steps)[0]
+
+
+def invert_path(denoise, schedule, latents: Video, num_steps: int) -> Path:
+  """Like `invert`, but returns all N = num_steps + 1 latents on the way."""
+  steps = inversion_steps(schedule, num_steps)
+  path = follow(denoise, schedule, latents, *steps)[1]
+  return jnp.concatenate([latents[None], path])
 
 
 def sampling_steps(schedule: Schedule, num_steps: int):
