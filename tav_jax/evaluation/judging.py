@@ -1,4 +1,4 @@
-"""Whether an image model draws what it is asked for, says the judge."""
+"""Asks the judge whether an image model draws what its captions say."""
 
 import logging
 import math

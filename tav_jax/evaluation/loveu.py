@@ -6,7 +6,7 @@ r"""LOVEU-TGVE-2023: 304 edits of 76 videos (arXiv 2310.16003).
   WORKDIR/submission/DAVIS_480p/VIDEO/style/00000.jpg
   WORKDIR/scored/DAVIS_480p/VIDEO.json   the scores of a video's edits
   WORKDIR/edits, scores (.md, .csv, .json)
-  WORKDIR/report.html                    all of it to look at
+  WORKDIR/report.html                    a page with all videos
 
 `submission` is what the organisers ask for and what their `scripts/run_eval.py`
 reads (github.com/showlab/loveu-tgve-2023).
@@ -156,7 +156,7 @@ def _scored(workdir: pathlib.Path, video: Video) -> pathlib.Path:
 
 
 def _scorers(config: ConfigDict) -> list[str]:
-  """The checkpoints that score; scores of others do not compare."""
+  """The CLIPs that score; scores of other CLIPs cannot be compared."""
   return [config.clip, config.pick_score]
 
 

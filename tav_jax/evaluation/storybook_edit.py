@@ -6,7 +6,7 @@ r"""StorybookEdit: variants of the method on videos whose true edits are known.
   WORKDIR/scores.{md,csv,json}       means of every variant, and of two bounds:
       the source itself, and the true edit through the autoencoder
   WORKDIR/differences.{md,csv,json}  from the first variant, edit by edit
-  WORKDIR/report.html                all of it to look at
+  WORKDIR/report.html                a page with all videos
 """
 
 from collections.abc import Mapping, Sequence

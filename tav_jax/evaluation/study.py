@@ -4,7 +4,7 @@ As in the paper (arXiv 2212.11565, Sec. 4.2), raters see two videos of one text
 and say which has the more consistent frames, and which shows the text better.
 
   WORKDIR/study.html   the page; it gives each rater's votes as a file
-  WORKDIR/study.json   whose video is whose; keep it from the raters
+  WORKDIR/study.json   what the names stand for; keep it from the raters
   WORKDIR/preferences.{md,csv,json}
 """
 
@@ -158,7 +158,7 @@ def preferences(
 
 
 def _read_study(file: pathlib.Path) -> dict[str, dict[str, str]]:
-  """Whose video is whose."""
+  """The system that each hidden name stands for, and its video."""
   expected = "the file that was written with the study's page"
   key = jsonl.loads(texts.read(file, expected), str(file), expected)
   if not isinstance(key, dict) or not key:

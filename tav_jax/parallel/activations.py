@@ -59,7 +59,7 @@ def by_frame(f: Callable, *, frames: int) -> Callable:
   Args:
     f: A function that treats every frame by itself and leaves the frames'
       axis where it is.
-    frames: The number of that axis in `x`, from the front.
+    frames: Index of the frames' axis in `x`.
   """
 
   @functools.wraps(f)
@@ -89,7 +89,7 @@ def on_all_devices(f: Callable, mesh: Mesh) -> Callable:
 
 
 def over_videos(f: Callable, in_axes: Sequence[int | None]) -> Callable:
-  """`f`, which is written for one video, for many along the first axis.
+  """Maps `f`, which is written for one video, over many along the first axis.
 
   Args:
     f: A function of arrays.

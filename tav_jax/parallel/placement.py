@@ -42,7 +42,7 @@ RULES = (
 
 
 def param_specs(mesh: Mesh, params: Any) -> Any:
-  """A tree like `params` of `NamedSharding`s, by path; see `RULES`."""
+  """The sharding of every parameter, a tree like `params`; see `RULES`."""
   return jax.tree.map_with_path(
       lambda path, x: _param_spec(
           mesh, jax.tree_util.keystr(path, simple=True, separator="/"), x),
@@ -90,12 +90,12 @@ def of_videos(sharding: NamedSharding) -> NamedSharding:
 
 
 def stack(trees: Sequence[Any], shardings: Any) -> Any:
-  """Global arrays of the videos' host arrays; a device gets its videos alone.
+  """Joins the videos' host arrays; each device gets those of its own videos.
 
   Args:
     trees: A tree for each video; their number is a multiple of the mesh's
       `video`.
-    shardings: A tree of where one video's arrays would lie.
+    shardings: A tree of the shardings that one video's arrays would have.
   """
 
   def join(sharding, *arrays):
@@ -119,11 +119,11 @@ def _at(stacked, i):
 
 
 def split_batch(mesh: Mesh, batch: Any) -> Any:
-  """Global arrays, split by first axis, of this process's part of a batch.
+  """Makes global arrays, split along the first axis, of each process's part.
 
   Args:
     mesh: The mesh.
-    batch: Host arrays `b ...`, disjoint between processes.
+    batch: This process's part of a batch, host arrays `b ...`.
   """
   sharding = NamedSharding(mesh, PartitionSpec(VIDEO))
   return jax.tree.map(

@@ -1,4 +1,4 @@
-"""Several processes that run one program: which one writes, what all know."""
+"""Several processes that run one program: who writes, what all agree on."""
 
 import ctypes
 import os
@@ -51,7 +51,7 @@ def to_host(x: Array) -> np.ndarray:
 def trim_memory() -> None:
   """Gives the process's freed memory back to the system.
 
-  glibc would keep it, a GB of it after a checkpoint of Stable Diffusion's size.
+  glibc would keep it: after loading Stable Diffusion, a GB.
   """
   libc = ctypes.CDLL(None)
   if hasattr(libc, "malloc_trim"):

@@ -41,8 +41,8 @@ def invert(
 def noise(start: str, seeds: Sequence[int], shape: Sequence[int]) -> Videos:
   """Unit Gaussian noise of `shape`, `1 f h w c`, for every seed.
 
-  `start` is "random" for noise of each frame's own, or "shared" for one noise
-  for all frames.
+  `start` is "random" for independent noise in every frame, or "shared" for the
+  same noise in all frames.
   """
   one, frames, *frame = shape
   draw = (one, 1 if start == "shared" else frames, *frame)
@@ -74,7 +74,7 @@ def edit(
     batch_size: int,
     progress: Progress,
 ) -> list[np.ndarray]:
-  """A clip for each prompt of each video, all of a video from the same noise.
+  """Renders each prompt of each video; a video's clips start from one noise.
 
   Args:
     model: The model.
@@ -85,7 +85,8 @@ def edit(
     guidance_scale: Classifier-free guidance; 1 is none, and takes half as long.
     num_steps: DDIM steps.
     batch_size: Prompts of a video that are rendered at a time.
-    progress: Is told of every denoising step, `num_steps` for each batch.
+    progress: Called with how many denoising steps were taken since the last
+      call; every batch takes `num_steps`.
 
   Returns:
     Latents `n f h w c` of the n prompts of each video.
@@ -167,7 +168,8 @@ def follow(
     trainable: Trainable parameters of each video, along the first axis.
     frozen: Frozen parameters.
     latents: Latents before the first step, `v b f h w c`.
-    steps: Some of what `ddim.sampling_steps` or `ddim.inversion_steps` returns.
+    steps: A slice of the timesteps of `ddim.sampling_steps` or of
+      `ddim.inversion_steps`.
     text: Embeddings of the prompts, `v b l e`.
     negative: Embeddings that guidance moves away from, `b l e`; None for no
       guidance.

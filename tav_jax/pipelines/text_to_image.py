@@ -102,7 +102,7 @@ def _keys(key, numbers):
 
 
 def _in_parts(function, *arrays):
-  """Applies the function to a few examples at a time, in one program's size."""
+  """Applies a function to a few examples at a time, equally many each time."""
   count = len(arrays[0])
   size = min(_AT_A_TIME, count)
   pad = -count % size

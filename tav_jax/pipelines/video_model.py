@@ -101,7 +101,7 @@ class ModelSettings:
     remat: Recompute activations of every block in the backward pass.
     attention: Kernel, of `models.attention.KERNELS`, or "auto", by platform.
     attention_block: Query positions that "blockwise" handles at a time.
-    memory: "given" for the four settings above as they are given. "fit" for
+    memory: "given" leaves the four settings above as they are. "fit" takes
       those that need least memory: remat, blocks of 64, frozen parameters in
       bfloat16 whatever the arithmetic, the autoencoder frame by frame.
   """
@@ -135,7 +135,7 @@ class ModelSettings:
             f"{', '.join(words)}")
 
   def execution(self, platform: str) -> Execution:
-    """How the network computes on "cpu", "gpu" or "tpu"."""
+    """How the network is executed on "cpu", "gpu" or "tpu"."""
     dtype = DTYPES[self.dtype] or (
         jnp.float32 if platform == "cpu" else jnp.bfloat16)
     attention = self.attention

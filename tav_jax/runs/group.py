@@ -121,7 +121,8 @@ class Group:
     _going(self._jobs)
 
   def close(self, trainable: Params) -> None:
-    """Exports the networks of jobs that ask for it, and ends the metrics."""
+    """Exports the networks of jobs that ask for it; closes the metrics' files.
+    """
     for i, job, _ in self._places():
       if job.settings.run.export:
         self._export(job, placement.pick(trainable, i, self.where.trainable))

@@ -89,7 +89,7 @@ class Job:
           "workdir")
 
   def claim(self) -> None:
-    """Locks the workdir, of several processes of a run in the first one.
+    """Locks the workdir; of several processes, the first one holds the lock.
 
     Raises:
       InputError: If another run uses it.

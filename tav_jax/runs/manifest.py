@@ -6,8 +6,8 @@
   {"video": "cat.mp4", "caption": "a cat is walking", "prompts": ["a dog ..."]}
 
 Other columns are config keys, for that video alone. Paths are relative to the
-list. In JSON prompts may be an object too, whose values count. A video's name
-is the value of a column `name`, or made of that of its file.
+list. In JSON, prompts may also be an object; its values are the prompts. A
+video's name is the value of a column `name`, or is made from its file's name.
 """
 
 from collections.abc import Iterator
@@ -97,7 +97,7 @@ def _job(
 
 
 def _name(given: Any, video: str) -> str:
-  """The name of a video: as given, or made of its file's."""
+  """The name of a video: as given, or made from its file's name."""
   if given is None:
     return names.folder(pathlib.PurePath(video).stem)
   name = names.folder(str(given))
@@ -126,7 +126,7 @@ def _prompts(value: Any) -> tuple[str, ...]:
 def _settings(
     row: dict[str, Any], base: ConfigDict, folder: pathlib.Path
 ) -> Settings:
-  """The settings that a row makes of `base`."""
+  """The settings of `base`, changed by the columns of a row."""
   config = ConfigDict(base.to_dict())
   row = dict(row)
   video = row.pop("video")

@@ -143,10 +143,10 @@ def _value(kind: Any, value: Any, prefix: str) -> Any:
 
 
 def typed(kind: type, key: str, value: Any) -> Any:
-  """A text of a table, or a value of JSON or YAML, as a key's type.
+  """A key's value in the key's type, from a table's text, JSON or YAML.
 
   Raises:
-    InputError: If it says no such value.
+    InputError: If it is no value of that type.
   """
   try:
     if isinstance(value, str) and kind is bool:

@@ -52,7 +52,7 @@ def check(
   Args:
     workdir: The directory, which is made if need be.
     config: The config, as nested dicts.
-    pins: What its checkpoints depend on; None for a workdir without any.
+    pins: What its checkpoints depend on; None if it never has any.
 
   Raises:
     InputError: If the workdir cannot be written, is damaged, or has checkpoints
@@ -104,7 +104,7 @@ def lock(workdir: pathlib.Path) -> locks.Lock | None:
 
 @contextlib.contextmanager
 def locked(workdir: pathlib.Path) -> Iterator[locks.Lock]:
-  """Holds the `lock` of a workdir of one process in the block."""
+  """Holds a workdir's `lock` during the block, in a run of one process."""
   held = lock(workdir)
   assert held  # There are no other processes.
   try:
@@ -158,9 +158,9 @@ def _check_same(
       for path in sorted(old | new) if old.get(path) != new.get(path)]
   if changed:
     raise InputError(
-        f"--workdir={workdir} is of a run with another config: "
+        f"--workdir={workdir} belongs to a run with another config: "
         + ", ".join(changed)
-        + "; use another workdir, or set these as they are there")
+        + "; use another workdir, or give these keys the values there")
 
 
 def flatten(

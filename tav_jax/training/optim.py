@@ -29,7 +29,7 @@ def split(
       matches `.../attn1/to_q/kernel` and not `.../attn1/to_qk/kernel`.
 
   Returns:
-    Both by path, without a path in common. Nested, `merge` joins them again.
+    Two dicts by path; no path is in both. Once nested, `merge` joins them.
 
   Raises:
     InputError: If a pattern matches nothing, or no pattern is given.
