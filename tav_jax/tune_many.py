@@ -18,7 +18,7 @@ from tav_jax.data import names
 from tav_jax.runs import manifest, many
 
 _VIDEOS = flags.DEFINE_string(
-    "videos", "", "List of videos, .csv, .tsv or .jsonl.")
+    "videos", "", "List of videos, .csv, .tsv, .txt or .jsonl.")
 _TOGETHER = flags.DEFINE_integer(
     "together", 1, "How many videos of equal shape to tune in one program.")
 _SHARD = flags.DEFINE_string(

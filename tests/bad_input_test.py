@@ -278,7 +278,7 @@ ROWS |= {
         ["mesh.video=1, frame=3", "product is 1, the number of devices"],
     f"{TUNE} --config.mesh.frame=0": ["frame=0", "product is 1"],
     "tune_many --config=config.py --workdir=new --videos=none.csv":
-        ["--videos=none.csv", "a .csv, .tsv or .jsonl file that is there"],
+        ["--videos=none.csv", "no such file", "or JSON lines, .jsonl"],
     "plan --config=config.py --topology=v9:2x2":
         ["--topology=v9:2x2", "a shape such as v5e:2x2"],
     "plan --config=config.py --topology=local --most_frames":

@@ -4,15 +4,20 @@ import json
 import os
 import pathlib
 import runpy
+import shutil
 import unicodedata
 
 from conftest import ROOT
+import numpy as np
 import pytest
 
-from tav_jax.data import jsonl, names, spreadsheet
+from tav_jax.data import jsonl, names, spreadsheet, video
+from tav_jax.data.datasets import folder
 from tav_jax.errors import InputError
+from tav_jax.evaluation import systems
 from tav_jax.runs import manifest, settings
 
+VIDEO = ROOT / "tav_jax/storybook/videos/man-skiing.mp4"
 COLUMNS = ("video", "caption", "prompts")
 WANTED = {"video": "cat.mp4", "caption": "a cat", "prompts": "a dog"}
 
@@ -49,6 +54,16 @@ def rows(tmp_path, content, name="videos.csv"):
 ])
 def test_tables_of_all_habits_are_read(tmp_path, content):
   assert rows(tmp_path, content) == [WANTED]
+
+
+def test_unicode_text_of_excel(tmp_path, base):
+  path = tmp_path / "videos.TXT"
+  path.write_bytes("Video\tCaption\tPrompts\tvideo.stride\r\n"
+                   "cat.mp4\ta \u732b\ta dog|a car\t4\r\n".encode("utf-16"))
+  (job,) = manifest.read(path, base, tmp_path)
+  assert job.settings.video.caption == "a \u732b"
+  assert job.settings.video.stride == 4 and job.name == "cat"
+  assert job.settings.sampling.prompts == ("a dog", "a car")
 
 
 def test_fields_may_hold_anything(tmp_path):
@@ -144,6 +159,45 @@ def test_videos_keep_their_names(tmp_path, base, video, name):
   assert job.settings.sampling.prompts == ("a dog",)
 
 
+def test_every_reader_of_json_lines_takes_them_alike(tmp_path, base):
+  """shared/cases/metadata_bom: a byte order mark; U+2028 in a caption."""
+  caption = "a \u2028 car"
+  shutil.copy(VIDEO, tmp_path / "2.mp4")
+  lines = "\ufeff\n" + json.dumps({
+      "file_name": "2.mp4", "text": caption, "video": "2.mp4",
+      "caption": caption, "prompts": caption}, ensure_ascii=False) + "\r\n"
+  for name in ("metadata.jsonl", "videos.jsonl"):
+    (tmp_path / name).write_text(lines, encoding="utf-8", newline="")
+  assert [row.caption for row in folder._rows(tmp_path)] == [caption]
+  assert [row.prompt for row in systems.read(tmp_path)] == [caption]
+  for name in ("file_name", "text"):
+    row = {"file_name": "2.mp4", "text": caption} | {name: 5}
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(row))
+    for read in (folder._rows, systems.read):
+      with pytest.raises(InputError, match=r"metadata\.jsonl line 1: "):
+        read(tmp_path)
+  with pytest.raises(InputError, match="line 2: unknown column 'file_name'"):
+    manifest.read(tmp_path / "videos.jsonl", base, tmp_path)
+
+
+@pytest.mark.parametrize("name", [
+    "-y.mp4", "a\nb c.mp4", "x" * 251 + ".mp4",
+    "\u732b" * 83 + ".mp4", "%d.mp4", "a'b\"$(x)`.mp4",
+    "#1?.mp4"])
+def test_a_file_of_any_name_is_tuned_on(tmp_path, base, monkeypatch, name):
+  monkeypatch.chdir(tmp_path)
+  shutil.copy(VIDEO, tmp_path / name)
+  path = pathlib.Path("videos.jsonl")
+  path.write_text(json.dumps({"video": name, "caption": "a", "prompts": "b"}))
+  (job,) = manifest.read(path, base, pathlib.Path("many"))
+  assert job.workdir.parent == pathlib.Path("many")
+  job.workdir.mkdir(parents=True)
+  found = video.read(
+      job.settings.video.path, start=0, stride=1, frames=2, width=64, height=64)
+  expected = video.read_all(VIDEO)[:2]
+  np.testing.assert_array_equal(found.frames, expected)
+
+
 WILD = (
     "../../etc", "..", ".", "", "a/b", "a\\b", "-rf", ".hidden", "a\nb",
     "12:30", "it's", "$(x)", "a" * 251, "\u732b" * 83, "a\u202eb", "ends. ",
@@ -188,7 +242,7 @@ def test_a_file_is_found_whose_name_is_composed_differently(tmp_path):
 
 def test_a_pipe_is_no_list(tmp_path, base):
   os.mkfifo(tmp_path / "videos.csv")
-  with pytest.raises(InputError, match="file that is there"):
+  with pytest.raises(InputError, match="of another kind; expected a table"):
     manifest.read(tmp_path / "videos.csv", base, tmp_path)
 
 

@@ -87,11 +87,11 @@ def _check(
     path: pathlib.Path, names: Sequence[str], columns: Sequence[str]
 ) -> None:
   """Raises an InputError unless each column is there, once."""
-  for name in filter(None, names):
-    if names.count(name) > 1:
-      places = [i for i, other in enumerate(names, 1) if other == name]
+  places: dict[str, int] = {}
+  for place, name in enumerate(names, 1):
+    if name and places.setdefault(name, place) != place:
       raise InputError(
-          f"{path}: columns {' and '.join(map(str, places))} are both called "
+          f"{path}: columns {places[name]} and {place} are both called "
           f"{name!r}; expected each once")
   missing = [column for column in columns if column not in names]
   if missing:

@@ -14,12 +14,13 @@ _MOST = 1 << 28  # Bytes; a million long rows.
 _UTF8 = "expected UTF-8 (a spreadsheet calls it 'CSV UTF-8')"
 
 
-def read(path: pathlib.Path, expected: str) -> str:
+def read(path: pathlib.Path, expected: str, most: int = _MOST) -> str:
   """The text of a file in UTF-8, or in what its byte order mark says.
 
   Args:
     path: The file.
     expected: What the error message names as expected.
+    most: Bytes that it may have.
 
   Raises:
     InputError: If it cannot be read as text.
@@ -27,9 +28,10 @@ def read(path: pathlib.Path, expected: str) -> str:
   if not os.path.isfile(path):  # Nor a pipe, which may never end.
     raise InputError(f"{path}: no such file; expected {expected}")
   try:
-    if (size := path.stat().st_size) > _MOST:
+    if (size := path.stat().st_size) > most:
       raise InputError(
-          f"{path}: it has {size} bytes; expected a list of {_MOST} or fewer")
+          f"{path}: it has {size} bytes; expected {expected}, of {most} or "
+          "fewer")
     content = path.read_bytes()
   except OSError as error:
     raise InputError(

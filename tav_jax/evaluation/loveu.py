@@ -19,6 +19,7 @@ from collections.abc import Sequence
 import json
 import logging
 import pathlib
+from typing import Any
 
 from ml_collections import ConfigDict
 import numpy as np
@@ -28,6 +29,7 @@ import tqdm
 from tav_jax import pretrained
 from tav_jax.data import atomic, locks, names
 from tav_jax.data.video import frame_files
+from tav_jax.errors import InputError
 from tav_jax.evaluation import systems
 from tav_jax.evaluation.loveu_videos import read, Video
 from tav_jax.evaluation.scoring import Row, summary
@@ -160,13 +162,24 @@ def _scorers(config: ConfigDict) -> list[str]:
   return [config.clip, config.pick_score]
 
 
+def _read_scored(file: pathlib.Path) -> dict[str, Any]:
+  """What `_score` wrote of a video."""
+  try:
+    found = json.loads(file.read_text())
+    return {name: found[name] for name in ("scorers", "rows", "entries")}
+  except (ValueError, KeyError, TypeError) as error:
+    raise InputError(
+        f"{file}: cannot be read ({error!r}); delete it, and the command of "
+        "its video's shard writes it again") from error
+
+
 def _settle(
     config: ConfigDict, workdir: pathlib.Path, videos: Sequence[Video]
 ) -> None:
   """Writes the tables and the page of all videos that are scored so far."""
   with locks.locked(workdir / "scored", wait=True):
     files = [_scored(workdir, video) for video in videos]
-    scored = [json.loads(file.read_text()) for file in files if file.exists()]
+    scored = [_read_scored(file) for file in files if file.exists()]
     scored = [x for x in scored if x["scorers"] == _scorers(config)]
     rows = [row for video in scored for row in video["rows"]]
     means = summarise(rows)

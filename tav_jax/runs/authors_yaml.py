@@ -19,6 +19,7 @@ from tav_jax.runs.settings import Settings, typed
 from tav_jax.runs.workdir import flatten
 
 _EXPECTED = "a config file of Tune-A-Video"
+_MOST = 1 << 18  # Bytes of a file.
 _REQUIRED = (
     "pretrained_model_path", "train_data.video_path", "train_data.prompt",
     "validation_data.prompts")
@@ -85,12 +86,12 @@ class _Loader(yaml.SafeLoader):
     return super().compose_node(parent, index)
 
   def construct_mapping(self, node, deep=False):
-    keys = [key.value for key, _ in node.value]
-    for i, (key, _) in enumerate(node.value):
-      if key.value in keys[:i]:
+    keys = set()
+    for key, _ in node.value:
+      if (name := str(key.value)) in keys:
         raise yaml.MarkedYAMLError(
-            problem=f"{key.value!r} is there twice",
-            problem_mark=key.start_mark)
+            problem=f"{name!r} is there twice", problem_mark=key.start_mark)
+      keys.add(name)
     return super().construct_mapping(node, deep)
 
 
@@ -144,7 +145,7 @@ def read(path: pathlib.Path) -> tuple[ConfigDict, str]:
 
 def _load(path: pathlib.Path) -> Mapping[str, Any]:
   try:
-    found = yaml.load(texts.read(path, _EXPECTED), _Loader)
+    found = yaml.load(texts.read(path, _EXPECTED, _MOST), _Loader)
   except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
     if isinstance(error, InputError):
       raise

@@ -12,6 +12,7 @@ video's name is the value of a column `name`, or is made from its file's name.
 
 from collections.abc import Iterator
 import difflib
+import os
 import pathlib
 from typing import Any
 import unicodedata
@@ -28,6 +29,7 @@ from tav_jax.runs.settings import Settings
 _EXAMPLE = (
     '{"video": "cat.mp4", "caption": "a cat is walking", '
     '"prompts": ["a dog is walking"]}')
+_TABLES = (".csv", ".tsv", ".txt")  # The last is Excel's "Unicode text".
 _REQUIRED = ("video", "caption", "prompts")
 _OWN = ("seed", "video", "optimizer", "sampling")  # Sections a row may change.
 _SAME = {  # Keys that have a column of another name.
@@ -41,7 +43,7 @@ def read(
   """The jobs of a list.
 
   Args:
-    path: A .csv, .tsv or .jsonl file.
+    path: A table (.csv, .tsv, .txt) or JSON lines (.jsonl).
     base: The config that every row changes, such as `configs/default.py`'s.
     workdir: Where each job gets a directory of its name.
 
@@ -70,11 +72,14 @@ def read(
 def _rows(path: pathlib.Path) -> Iterator[tuple[str, dict[str, Any]]]:
   """Yields each row's place in the file, "FILE line 3", and its fields."""
   kind = path.suffix.lower()
-  if kind in (".csv", ".tsv", ".jsonl") and path.is_file():
-    return (jsonl.read(path, _EXAMPLE) if kind == ".jsonl"
-            else spreadsheet.read(path, _REQUIRED))
-  raise InputError(
-      f"--videos={path}: expected a .csv, .tsv or .jsonl file that is there")
+  if kind not in (*_TABLES, ".jsonl") or not os.path.isfile(path):
+    raise InputError(
+        f"--videos={path}: "
+        f"{'of another kind' if os.path.exists(path) else 'no such file'}; "
+        f"expected a table, {', '.join(_TABLES)}, or JSON lines, .jsonl")
+  if kind == ".jsonl":
+    return jsonl.read(path, _EXAMPLE)
+  return spreadsheet.read(path, _REQUIRED)
 
 
 def _job(
@@ -138,7 +143,7 @@ def _settings(
     if key in _SAME:
       raise InputError(f"{key}: the column {_SAME[key]!r} says it")
     if key not in known:
-      near = difflib.get_close_matches(key, [*known, "name"], 1, 0)[0]
+      near = difflib.get_close_matches(key[:99], [*known, "name"], 1, 0)[0]
       raise InputError(
           f"unknown column {key!r}; expected a config key; the nearest is "
           f"{near!r}")
