@@ -78,6 +78,10 @@ def load_clip(
   tokenizer = vocabulary.load_tokenizer(root)
   vocabulary.check_text(
       tokenizer, config.text, {"eos_token_id": config.eos_token}, root)
+  if config.eos_token >= config.text.vocab_size:
+    raise InputError(
+        f"{root}/config.json: text_config: eos_token_id is {config.eos_token}, "
+        f"no word; expected {tokenizer.eos_token_id}, the tokenizer's")
   size = config.vision.image_size
   if preprocessing.crop != size:
     raise InputError(

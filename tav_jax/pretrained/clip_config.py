@@ -71,7 +71,7 @@ class Preprocessing:
 _TOWER = {
     "hidden_size": ("width", SIZE),
     "intermediate_size": ("mlp_width", integer(1, 4 * 16384)),
-    "num_hidden_layers": ("layers", integer(1, 128)),
+    "num_hidden_layers": ("layers", integer(1, 64)),
     "num_attention_heads": ("heads", SIZE),
     "hidden_act": ("activation", choice("quick_gelu", "gelu")),
     "layer_norm_eps": ("norm_eps", EPSILON),
@@ -186,12 +186,13 @@ def read_preprocessing(values: Mapping[str, Any], source: str) -> Preprocessing:
   crop = _side(
       read.get("crop_size", _SQUARE, default.crop), ("height", "width"))
   read.check("size", size, size >= crop, f"{crop}, the crop_size, or more")
-  colours = lambda low: listed(number(low, 10), 3, 3)
+  colours = lambda key, low, default: tuple(map(float, read.get(
+      key, listed(number(low, 10), 3, 3), default)))
   preprocessing = Preprocessing(
       resize=size,
       crop=crop,
-      mean=tuple(read.get("image_mean", colours(-10), default.mean)),
-      std=tuple(read.get("image_std", colours(1e-3), default.std)),
+      mean=colours("image_mean", -10, default.mean),
+      std=colours("image_std", 1e-3, default.std),
       resample=read.get("resample", integer(0, 5), default.resample))
   for key, value in _FIXED.items():
     close = number(0.0039215, 0.0039216) if key == "rescale_factor" else None

@@ -20,8 +20,9 @@ from tav_jax.pretrained.reader import (
   SIZE,
 )
 
-_LEVELS = 12  # Of a network at most: 2^11 pixels would be one position.
-_LAYERS = integer(1, 32)
+# At most; of hundreds of blocks not even the shapes come fast.
+_LEVELS = 8
+_LAYERS = integer(1, 8)
 _WIDTHS = listed(SIZE, 1, _LEVELS)
 _SILU = choice("silu", "swish")  # Two names of one function.
 # Settings that the networks implement in one way only.
@@ -196,7 +197,8 @@ def read_vae(values: Mapping[str, Any], source: str) -> VAEConfig:
       channels=channels,
       layers=read.get("layers_per_block", _LAYERS, 1),
       groups=_groups(read, channels),
-      scaling_factor=read.get("scaling_factor", number(1e-3, 1e3), 0.18215),
+      scaling_factor=float(
+          read.get("scaling_factor", number(1e-3, 1e3), 0.18215)),
       sample_size=_sample_size(read),
   )
   read.fixed(_VAE_FIXED)

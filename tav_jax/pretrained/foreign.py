@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from tav_jax.errors import InputError
+from tav_jax.pretrained.reader import shown
 
 PARTS = ("unet", "vae", "text_encoder")
 """The parts of a model that have weights."""
@@ -33,9 +34,11 @@ _CONVERT_FILE = (
     "import StableDiffusionPipeline as P; P.from_single_file('{0}')"
     ".save_pretrained('{0}-diffusers')\"")
 _FUSE = (
-    "fuse it into its base model once where PyTorch is installed: "
-    "pipeline.load_lora_weights({0!r}); pipeline.fuse_lora(); "
-    "pipeline.unload_lora_weights(); pipeline.save_pretrained(NEW_DIR)")
+    "fuse it into its base model once where PyTorch is installed: python -c "
+    "\"from diffusers import StableDiffusionPipeline as P; p = "
+    "P.from_pretrained('BASE_MODEL', safety_checker=None); "
+    "p.load_lora_weights('{0}'); p.fuse_lora(); p.unload_lora_weights(); "
+    "p.save_pretrained('{0}-fused')\"")
 _LORA_FILES = (
     "pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin",
     "adapter_model.safetensors", "adapter_model.bin", "adapter_config.json")
@@ -78,7 +81,7 @@ def refuse_file(path: pathlib.Path, expected: str) -> None:
   what, advice = "a file", ""
   if path.name in _LORA_FILES or _is_lora(path):
     what = "a LoRA alone, which changes a model"
-    advice = "; " + _FUSE.format(str(path))
+    advice = "; " + _FUSE.format(path)
   elif path.suffix in _SINGLE:
     what, advice = "a single file", "; " + _CONVERT_FILE.format(path)
   elif path.suffix == ".gguf":
@@ -101,7 +104,13 @@ def refuse_directory(root: pathlib.Path) -> None:
   refuse_names(here, root)
   if "unet" in here:
     return
-  if "model_type" in _json(root / "config.json"):
+  config = _json(root / "config.json")
+  if "_class_name" in config:
+    raise InputError(
+        f"checkpoint {root}: this is one part of a model, "
+        f"{shown(config['_class_name'])}; expected {NEEDED}: give the "
+        "directory above")
+  if "model_type" in config:
     raise InputError(
         f"checkpoint {root}: this is a model of transformers; expected "
         f"{NEEDED}; a CLIP that scores videos is no checkpoint to tune")
@@ -124,11 +133,13 @@ def refuse_names(here: set[str], where: Any) -> None:
     kind = _CLASSES["StableDiffusionXL"]
   elif "unet" in here:
     return
+  elif "configuration.json" in here:
+    kind = "a model in ModelScope's layout"
   elif "transformer" in here:
     kind = "a diffusion transformer, such as Stable Diffusion 3 or Flux"
   elif loras:
     kind = f"a LoRA alone ({loras[0]}), which changes a model"
-    advice = "; " + _FUSE.format(str(where))
+    advice = "; " + _FUSE.format(where)
   elif words:
     kind = f"a textual inversion ({words[0]}), a word for a model"
   if kind is not None:
@@ -191,7 +202,7 @@ def _expect_class(values, source: str, known: tuple[str, ...]) -> None:
   name = values.get("_class_name")
   if name not in (None, *known):
     raise InputError(
-        f"{source}: _class_name is {name!r}; expected {known[0]}")
+        f"{source}: _class_name is {shown(name)}; expected {known[0]}")
 
 
 def refuse_scheduler(name: Any, source: str) -> None:
@@ -204,8 +215,8 @@ def refuse_scheduler(name: Any, source: str) -> None:
       ("CosineDPM", "EDM, with continuous noise levels")):
     if word in str(name):
       raise InputError(
-          f"{source}: _class_name is {name!r}, of models trained with {kind}; "
-          "expected a scheduler of Stable Diffusion 1.x or 2.x, such as "
+          f"{source}: _class_name is {shown(name)}, of models trained with "
+          f"{kind}; expected a scheduler of Stable Diffusion 1.x or 2.x, such as "
           "DDIMScheduler or PNDMScheduler")
 
 

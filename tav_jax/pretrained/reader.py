@@ -79,7 +79,7 @@ def all_of(*values: Any) -> Kind:
 
 SIZE = integer(1, 16384)
 """Pixels, channels, the width of a layer."""
-EPSILON = number(1e-12, 1)
+EPSILON = number(1e-12, 0.5)
 
 
 class Reader:

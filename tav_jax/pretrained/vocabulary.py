@@ -188,12 +188,15 @@ def check_text(
         f"{source}: {len(tokenizer)} words, and the text encoder has "
         f"embeddings for {config.vocab_size}; expected the tokenizer that the "
         "text encoder was trained with")
-  for key, there, wrong in (
-      ("bos_token_id", tokenizer.bos_token_id, 0),
-      ("eos_token_id", tokenizer.eos_token_id, 2)):
+  for key, there, wrong, usual in (
+      ("bos_token_id", tokenizer.bos_token_id, 0, 49406),
+      ("eos_token_id", tokenizer.eos_token_id, 2, 49407)):
     value = said.get(key)
-    # Files of transformers before 4.30 say 0 and 2, whatever the words are.
-    if value not in (None, wrong, there):
+    # Files of transformers before 4.30 say 0 and 2, whatever the words are;
+    # later ones, where nothing was said, the ids of OpenAI's words.
+    unsaid = value in (None, wrong) or (
+        value == usual and usual >= config.vocab_size)
+    if value != there and not unsaid:
       raise InputError(
           f"{source}: its {key} is {there}, and the text encoder's is "
           f"{shown(value)}; expected the tokenizer that the text encoder was "
