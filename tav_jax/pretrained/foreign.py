@@ -1,17 +1,18 @@
 """What people have that is no checkpoint of ours, named for what it is.
 
-Each function looks at one thing (a directory, a config, names of weights) and
-raises an InputError that says what it is and what to do. What none of them
-knows is refused later, by what is missing or does not fit.
+Each function looks at one thing, a directory or a config, and raises an
+InputError that says what it is and what to do. What none of them knows is
+refused later, by what is missing or does not fit.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 import json
 import pathlib
 import re
 from typing import Any
 
 from tav_jax.errors import InputError
+from tav_jax.pretrained import foreign_files
 from tav_jax.pretrained.reader import shown
 
 PARTS = ("unet", "vae", "text_encoder")
@@ -77,7 +78,7 @@ INPUTS = {
 
 def refuse_file(path: pathlib.Path, expected: str) -> None:
   """A file where a directory was expected."""
-  refuse_pointer(path)
+  foreign_files.refuse_pointer(path)
   what, advice = "a file", ""
   if path.name in _LORA_FILES or _is_lora(path):
     what = "a LoRA alone, which changes a model"
@@ -145,7 +146,7 @@ def refuse_names(here: set[str], where: Any) -> None:
   if kind is not None:
     raise InputError(
         f"checkpoint {where}: this is {kind}; expected {NEEDED}{advice}")
-  _refuse_formats(where, here)
+  foreign_files.refuse_formats(where, here)
 
 
 def refuse_clip_directory(root: pathlib.Path) -> None:
@@ -154,28 +155,6 @@ def refuse_clip_directory(root: pathlib.Path) -> None:
     raise InputError(
         f"checkpoint {root}: this is a diffusion model; expected a CLIP of "
         "transformers (CLIPModel), such as openai/clip-vit-large-patch14")
-
-
-def refuse_part(part: str, files: Iterable[str]) -> None:
-  """A part whose weights are only there in a form of another runtime."""
-  _refuse_formats(part, set(files))
-
-
-_FORMATS = (
-    (r".*\.onnx(_data)?$", "ONNX"), (r"openvino_.*\.(xml|bin)$", "OpenVINO"),
-    (r".*\.(mlpackage|mlmodelc|mlmodel)$", "Core ML"),
-    (r"coreml|split_einsum|original$", "Core ML"),
-    (r".*\.gguf$", "GGUF"), (r".*\.tflite$", "TensorFlow Lite"),
-    (r"(tf_model|model)\.h5$|.*\.ckpt\.index$", "TensorFlow"))
-
-
-def _refuse_formats(where: str | pathlib.Path, files: set[str]) -> None:
-  for pattern, kind in _FORMATS:
-    for name in sorted(files):
-      if re.match(pattern, name):
-        raise InputError(
-            f"checkpoint {where}: this is made for {kind} ({name}); expected "
-            "weights as safetensors; take the original that it was made from")
 
 
 def refuse_unet(values: Mapping[str, Any], source: str) -> None:
@@ -216,60 +195,8 @@ def refuse_scheduler(name: Any, source: str) -> None:
     if word in str(name):
       raise InputError(
           f"{source}: _class_name is {shown(name)}, of models trained with "
-          f"{kind}; expected a scheduler of Stable Diffusion 1.x or 2.x, such as "
-          "DDIMScheduler or PNDMScheduler")
-
-
-# What part of a weight's name tells: what the weights are, and what to do.
-_WEIGHTS = (
-    (r"\.scale_(weight|input)$|\.(weight|input)_scale$|^scaled_fp8$",
-     "fp8 weights with scales beside them",
-     "take the model's fp16 or bf16 weights"),
-    (r"\.(absmax|quant_map|qweight|qzeros|weight_format)$|quant_state",
-     "quantized weights", "take the model's fp16 weights"),
-    (r"\bbase_model\.model\.",
-     "a model still wrapped by PEFT",
-     "save model.merge_and_unload() with save_pretrained"),
-    (r"\blora_|_lora\.|\.lora\.", "a LoRA alone, or a model with one in it",
-     "fuse it with fuse_lora() and save_pretrained()"),
-    (r"controlnet_(cond_embedding|down_blocks|mid_block)",
-     "a ControlNet", "take the model's own unet/"),
-    (r"^transformer_in\.|\.temp_convs\.|\.temp_attentions\.",
-     "a ModelScope text-to-video U-Net, a video's already",
-     "take an image model"),
-    (r"\bmotion_modules\.", "an AnimateDiff U-Net, a video's already",
-     "take the image model that it was made from"),
-    (r"^add_embedding\.", "the U-Net of Stable Diffusion XL",
-     "take a model of Stable Diffusion 1.x or 2.x"),
-    (r"^(model\.diffusion_model|first_stage_model|cond_stage_model|model_ema)"
-     r"\.", "a whole model in the layout of a single file",
-     "convert it with StableDiffusionPipeline.from_single_file(...)"
-     ".save_pretrained(...)"),
-    (r"^(module|_orig_mod)\.", "weights of a model still wrapped for training",
-     "save the model without its wrapper (accelerator.unwrap_model)"),
-)
-
-
-def refuse_weights(names: Iterable[str], source: str) -> None:
-  """Weights whose names tell that they are another model's."""
-  names = list(names)
-  for pattern, kind, advice in _WEIGHTS:
-    for name in names:
-      if re.search(pattern, name):
-        raise InputError(f"{source}: these are {kind} ({name}); {advice}")
-
-
-def refuse_pointer(file: pathlib.Path) -> None:
-  """A pointer that Git LFS left in place of a file."""
-  try:
-    with file.open("rb") as opened:
-      start = opened.read(64)
-  except OSError:
-    return  # Whoever reads it says what is wrong.
-  if start.startswith(b"version https://git-lfs.github.com/"):
-    raise InputError(
-        f"{file}: this is a pointer of Git LFS, not the file itself; run 'git "
-        "lfs pull' in its repository, or download the file")
+          f"{kind}; expected a scheduler of Stable Diffusion 1.x or 2.x, such "
+          "as DDIMScheduler or PNDMScheduler")
 
 
 def _named(class_name: Any) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tav_jax.errors import InputError
 from tav_jax.models.clip import CLIPTextConfig
-from tav_jax.pretrained import foreign, weights
+from tav_jax.pretrained import foreign_files, weights
 from tav_jax.pretrained.reader import shown
 from tav_jax.pretrained.tokenizer import (
   ALPHABET,
@@ -62,7 +62,7 @@ def load_tokenizer(directory: pathlib.Path) -> Tokenizer:
 def _two_files(directory: pathlib.Path) -> Words:
   vocab = weights.read_json(directory / "vocab.json")
   file = directory / "merges.txt"
-  foreign.refuse_pointer(file)
+  foreign_files.refuse_pointer(file)
   try:
     lines = file.read_text(encoding="utf-8").split("\n")
   except (OSError, UnicodeDecodeError) as error:

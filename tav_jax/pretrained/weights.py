@@ -15,7 +15,7 @@ import numpy as np
 import safetensors
 
 from tav_jax.errors import InputError
-from tav_jax.pretrained import foreign, names
+from tav_jax.pretrained import foreign, foreign_files, names
 from tav_jax.types import FlatParams
 
 _STEMS = (
@@ -51,7 +51,7 @@ def choose(files: Collection[str], source: str) -> str:
     raise InputError(
         f"{source}: only pickled weights ({pickles[0]}), which can run any "
         f"code when opened and are never loaded here; {advice}")
-  foreign.refuse_part(source, files)
+  foreign_files.refuse_formats(source, files)
   others = sorted(f for f in files if f.endswith((".safetensors", ".msgpack")))
   there = f" (there is {others[0]})" if others else ""
   raise InputError(
@@ -72,12 +72,12 @@ def read_weights(directory: pathlib.Path) -> FlatParams:
   """The parameters of one part, flat, as stored (float16 stays float16)."""
   here = [f.name for f in directory.iterdir()]
   file = directory / choose(here, str(directory))
-  foreign.refuse_pointer(file)
+  foreign_files.refuse_pointer(file)
   if file.suffix == ".msgpack":
     return names.flat_from_flax(_read_msgpack(file))
   arrays = (_read_index(file) if file.suffix == ".json"
             else read_safetensors([file]))
-  foreign.refuse_weights(arrays, str(file))
+  foreign_files.refuse_weights(arrays, str(file))
   return names.flat_from_torch(arrays)
 
 
@@ -117,7 +117,7 @@ def read_safetensors(files: Iterable[pathlib.Path]) -> dict[str, np.ndarray]:
   """
   arrays: dict[str, np.ndarray] = {}
   for file in files:
-    foreign.refuse_pointer(file)
+    foreign_files.refuse_pointer(file)
     try:
       with safetensors.safe_open(file, framework="numpy") as opened:
         keys = opened.offset_keys()
@@ -207,7 +207,7 @@ def read_json(file: pathlib.Path) -> dict:
   Raises:
     InputError: If it cannot be read, or holds something else.
   """
-  foreign.refuse_pointer(file)
+  foreign_files.refuse_pointer(file)
   try:
     values = json.loads(file.read_bytes())
   except (OSError, ValueError, RecursionError) as error:
