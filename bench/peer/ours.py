@@ -20,6 +20,7 @@ from tav_jax.parallel import placement
 from tav_jax.parallel.mesh import make_mesh
 from tav_jax.pipelines import editing, video_model
 from tav_jax.pretrained import load, names, shapes
+from tav_jax.pretrained.unet import read_unet
 from tav_jax.runs import build, settings
 from tav_jax.runs.settings import Settings
 from tav_jax.sampling import ddim
@@ -62,7 +63,7 @@ class Network(NamedTuple):
 
 def network(case: Case, mesh: Mesh) -> Network:
   """The network as `video_model.load` has it."""
-  unet, flat = load.read_unet(case.root / "unet")
+  unet, flat = read_unet(case.root / "unet")
   model, platform = _settings(case).model, jax.default_backend()
   trainable, frozen = optim.split(flat, model.trainable)
   del flat  # Else it keeps arrays alive that are moved.

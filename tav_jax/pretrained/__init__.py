@@ -2,13 +2,10 @@
 
 from tav_jax.pretrained.clip import export_clip, load_clip, PretrainedCLIP
 from tav_jax.pretrained.export import export_unet
-from tav_jax.pretrained.load import (
-  load_pretrained,
-  load_unet,
-  Pretrained,
-)
+from tav_jax.pretrained.load import load_pretrained, Pretrained
 from tav_jax.pretrained.names import read_torch_names, write_torch_names
 from tav_jax.pretrained.shapes import load_shapes
+from tav_jax.pretrained.unet import load_unet
 
 __all__ = [
   "Pretrained",

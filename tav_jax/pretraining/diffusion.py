@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from tav_jax.models.clip import CLIPTextConfig
 from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.pipelines import text_to_image
-from tav_jax.pretrained import load, pipeline
+from tav_jax.pretrained import load_pretrained, load_unet, pipeline
 from tav_jax.pretrained.clip import load_clip
 from tav_jax.pretrained.parts import TextEncoder, token_ids
 from tav_jax.pretraining import card, spaces, stage, start
@@ -121,12 +121,12 @@ def has_text(model: ConfigDict) -> bool:
 
 def _earlier(directory: pathlib.Path, text) -> Params:
   """An earlier model's network and, if `text`, its text encoder."""
-  _, unet = load.load_unet(directory / "unet", temporal="none")
+  _, unet = load_unet(directory / "unet", temporal="none")
   if text is None:
     return {"unet": unet}
   return {
       "unet": unet,
-      "text": load.load_pretrained(directory).text_encoder.params}
+      "text": load_pretrained(directory).text_encoder.params}
 
 
 def _shown(pictures, text) -> dict[str, list[dict]]:
