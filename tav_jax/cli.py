@@ -3,14 +3,12 @@
 An entry point is a function `main(config, workdir)` and `cli.run(main)`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 import contextlib
 import difflib
 import os
-import pathlib
 import re
 import select
-import shlex
 import signal
 import sys
 from typing import Any, NoReturn
@@ -18,13 +16,12 @@ from typing import Any, NoReturn
 from absl import app, flags
 import jax
 from ml_collections import config_dict, config_flags
-from ml_collections.config_flags.config_flags import ConfigFileFlagParser
 
 from tav_jax import startup
 from tav_jax.data import names
-from tav_jax.errors import from_system, InputError
+from tav_jax.errors import from_system, InputError, one_line
 from tav_jax.parallel import processes
-from tav_jax.runs import authors_yaml
+from tav_jax.runs import config_files
 from tav_jax.runs.settings import with_defaults
 from tav_jax.runs.workdir import flatten, read_config
 
@@ -59,7 +56,7 @@ def run(
     multi_host: Whether several processes may run it together. Then one of them
       writes, and decisions that depend on files are made by that one.
   """
-  base = _workdir_config if config_from_workdir else _file_config
+  base = _workdir_config if config_from_workdir else config_files.read
   app.run(
       lambda config: _guard(main, config),
       flags_parser=lambda argv: _parse(argv, base, needs_workdir, multi_host))
@@ -93,9 +90,9 @@ def _parse(
           f"{rest[1]!r} is not a flag; expected --config.key=value")
     return flag.value
   except (AttributeError, KeyError) as error:
-    _fail(_unknown_key(argv, list(known)) or _one_line(error))
+    _fail(_unknown_key(argv, list(known)) or one_line(error))
   except (flags.Error, TypeError, ValueError) as error:
-    message = quoted(error, known) or _one_line(error)
+    message = config_files.quoted(error, known) or one_line(error)
     for python, plain in (
         ("invalid literal for int() with base 10:", "expected an int, not"),
         ("could not convert string to float:", "expected a float, not")):
@@ -123,56 +120,6 @@ def _unknown_key(argv: list[str], known: list[str]) -> str:
   return ""
 
 
-def quoted(error: Exception, known: Mapping[str, Any]) -> str:
-  """How a shell takes the texts that the error of a flag is about, or "".
-
-  An apostrophe within apostrophes ends a text of Python, and of a shell.
-  """
-  flag = re.match(
-      r"flag --config\.([\w.]+)=(.*): Error while parsing string: \2 as tuple",
-      str(error), re.DOTALL)
-  if not flag or not all(isinstance(x, str) for x in known.get(flag[1], (0,))):
-    return ""
-  inside = re.sub(r"^[(\[]|[)\]]$", "", flag[2].strip()).strip(" ,\n")
-  if inside[:1] in ("'", '"'):
-    texts = re.split(r"['\"]\s*,\s*['\"]", inside.strip("'\""))
-  else:
-    texts = inside.split(",") if flag[2].lstrip()[:1] in "([" else [inside]
-  found = shlex.quote(repr(tuple(text.strip() for text in texts)))
-  return (
-      f"{flag[1]}={flag[2]}: expected texts in quotes, as of Python; these are "
-      f"--config.{flag[1]}={found}")
-
-
-def _file_config(file: str) -> config_dict.ConfigDict:
-  """What `get_config()` of FILE returns, or `get_config(NAME)` of FILE:NAME.
-
-  Or what a config file of the authors says, which is YAML.
-  """
-  if file.endswith((".yaml", ".yml")):
-    config, left = authors_yaml.read(pathlib.Path(file))
-    if left:
-      print(f"warning: {file}: not honoured: {left}", file=sys.stderr)
-    return config
-  path = file.split(":")[0]
-  if not os.path.isfile(path):
-    raise InputError(
-        f"--config={file}: no such file; expected a config file such as "
-        "--config=configs/storybook.py")
-  try:
-    config = ConfigFileFlagParser("config").parse(file)
-  except Exception as error:  # Whatever the user's file raises.
-    cause = error.__context__ or error  # Some are wrapped, with a traceback.
-    raise InputError(
-        f"--config={file}: {type(cause).__name__}: {_one_line(cause)}"
-    ) from error
-  if not isinstance(config, config_dict.ConfigDict):
-    raise InputError(
-        f"--config={file}: expected a get_config() in it that returns a "
-        "ConfigDict, as in configs/storybook.py")
-  return config
-
-
 def _workdir_config(file: str) -> config_dict.ConfigDict:
   """The config of the run in `--workdir=DIR`."""
   if file:
@@ -180,7 +127,7 @@ def _workdir_config(file: str) -> config_dict.ConfigDict:
         "--config=FILE is not for sampling, which has the workdir's own "
         "config; leave it out and change keys with --config.sampling.key=value")
   try:
-    values = with_defaults(read_config(pathlib.Path(_WORKDIR.value)))
+    values = with_defaults(read_config(names.at_home(_WORKDIR.value)))
   except InputError as error:
     raise InputError(
         f"{error}; expected the directory of a run of tav_jax.tune") from error
@@ -212,11 +159,11 @@ def _guard(main: Callable, config: config_dict.ConfigDict) -> None:
     _say(f"{told or 'interrupted'}; the same command resumes")
     sys.exit(128 + (signal.SIGTERM if told else signal.SIGINT))
   except MemoryError as error:
-    _fail(f"{_OUT_OF_HOST_MEMORY} ({_one_line(error)[:200]})")
+    _fail(f"{_OUT_OF_HOST_MEMORY} ({one_line(error)[:200]})")
   except jax.errors.JaxRuntimeError as error:
     if "RESOURCE_EXHAUSTED" not in str(error):
       raise
-    _fail(f"{OUT_OF_MEMORY} ({_one_line(error)[:200]})")
+    _fail(f"{OUT_OF_MEMORY} ({one_line(error)[:200]})")
   except Exception as error:
     if isinstance(error, BrokenPipeError) and _nobody_reads():
       _leave_quietly()
@@ -249,11 +196,6 @@ def _leave_quietly() -> NoReturn:
 def _say(message: str) -> None:
   with contextlib.suppress(OSError):  # Where nobody can hear it.
     print(message, file=sys.stderr)
-
-
-def _one_line(error: BaseException) -> str:
-  text = error.args[0] if isinstance(error, KeyError) else error
-  return " ".join(str(text).split())
 
 
 def _fail(message: str) -> NoReturn:

@@ -14,6 +14,12 @@ class InputError(ValueError):
   """
 
 
+def one_line(error: BaseException) -> str:
+  """The message of any error, without line ends."""
+  text = error.args[0] if isinstance(error, KeyError) else error
+  return " ".join(str(text).split())
+
+
 @contextlib.contextmanager
 def about(what: str) -> Iterator[None]:
   """Puts `what`, such as a config's section, before InputErrors of the block.

@@ -11,7 +11,7 @@ import pytest
 from configs import authors
 from tav_jax import cli
 from tav_jax.errors import InputError
-from tav_jax.runs import authors_yaml, settings
+from tav_jax.runs import authors_yaml, config_files, settings
 
 # With the keys of configs/man-skiing.yaml in github.com/showlab/Tune-A-Video.
 THEIRS = """
@@ -174,7 +174,7 @@ def parse(flag):
 def test_advice_on_an_apostrophe_is_what_a_shell_takes(given, meant):
   with pytest.raises(flags.Error) as error:
     parse(f"--config.sampling.prompts={given}")
-  told = cli.quoted(error.value, {"sampling.prompts": ("",)})
+  told = config_files.quoted(error.value, {"sampling.prompts": ("",)})
   assert f"sampling.prompts={given}: expected texts" in told
   advice = told[told.index("--config."):]
   assert parse(*shlex.split(advice)) == meant
@@ -186,7 +186,7 @@ def test_advice_on_an_apostrophe_is_what_a_shell_takes(given, meant):
 def test_numbers_get_no_advice_on_texts():
   with pytest.raises(flags.Error) as error:
     parse("--config.sizes=1, 2 x")
-  assert cli.quoted(error.value, {"sizes": (1, 2)}) == ""
+  assert config_files.quoted(error.value, {"sizes": (1, 2)}) == ""
 
 
 def test_an_error_is_one_line_that_commands_no_terminal(capsys):
@@ -199,8 +199,15 @@ def test_an_error_is_one_line_that_commands_no_terminal(capsys):
 def test_a_yaml_file_is_a_config(tmp_path, capsys):
   path = tmp_path / "theirs.yml"
   path.write_text(THEIRS)
-  config = cli._file_config(str(path))
+  config = config_files.read(str(path))
   assert config.video.stride == 2 and config.is_locked
   assert "not honoured: output_dir=" in capsys.readouterr().err
   with pytest.raises(InputError, match="no such file"):
-    cli._file_config(str(ROOT / "nope.yaml"))
+    config_files.read(str(ROOT / "nope.yaml"))
+
+
+def test_a_config_in_a_folder_with_a_colon(tmp_path):
+  path = tmp_path / "12:30.py"
+  path.touch()
+  with pytest.raises(InputError, match="expected a path without ':'"):
+    config_files.read(str(path))
