@@ -206,7 +206,7 @@ def test_killed_stages_end_bit_identical(run, configs, tmp_path, stage):
   def names(directory, mark):
     return lambda: any(mark in p.name for p in directory.iterdir())
 
-  saving = names(workdir / stage / "checkpoints", "tmp")
+  saving = names(workdir / stage / "checkpoints", ".partial")
   exporting = names(workdir / "model", LEAVES[stage][0])
   moments = (
       (saving, steps(3), exporting) if stage == "diffusion" else

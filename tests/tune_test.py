@@ -114,7 +114,7 @@ def test_killed_runs_end_bit_identical(run, tiny, tmp_path):
     return there
 
   # While it tunes, while it saves, while it writes samples.
-  for moment in (logged(1), writes("checkpoints", "tmp"),
+  for moment in (logged(1), writes("checkpoints", ".partial"),
                  writes("samples", ".partial"), logged(5)):
     process = start("tune", workdir, tiny)
     while not moment() and process.poll() is None:

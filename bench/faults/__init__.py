@@ -1,0 +1,1 @@
+"""Runs to which something happens while they are going on; see `__main__`."""
