@@ -17,9 +17,10 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from tav_jax import cli, errors
+from tav_jax import cli, errors, load_pretrained
 from tav_jax.data import atomic, locks
 from tav_jax.errors import InputError
+from tav_jax.pretrained import files as embedded
 from tav_jax.runs import workdir as workdirs
 from tav_jax.training import checksums
 from tav_jax.training.checkpoint import Checkpoints
@@ -311,3 +312,25 @@ def test_a_deleted_directory_is_whole_or_gone(tmp_path, monkeypatch):
     patch.setattr(shutil, "rmtree", kill)
     atomic.delete(path)
   assert not path.exists()
+
+
+@pytest.mark.parametrize("name", [
+    "model_index.json", "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json"])
+def test_pipes_in_a_checkpoint_do_not_hang(tmp_path, name):
+  """The embedded one, by links, but for one file."""
+  copy = tmp_path / "copy"
+  shutil.copytree(
+      embedded.locate("storybook"), copy, copy_function=os.symlink)
+  (copy / name).unlink()
+  os.mkfifo(copy / name)
+  signal.setitimer(signal.ITIMER_REAL, 300)  # Ends the tests, if it hangs.
+  try:
+    load_pretrained(copy)
+  except InputError as error:
+    assert "\n" not in str(error)
+    assert pathlib.PurePath(name).parts[0] in str(error)
+  else:
+    assert name == "model_index.json"  # Nothing reads it.
+  finally:
+    signal.setitimer(signal.ITIMER_REAL, 0)

@@ -206,6 +206,8 @@ def _named(class_name: Any) -> str | None:
 
 def _json(file: pathlib.Path) -> dict:
   """What a JSON file holds; nothing, if it is none: readers say why."""
+  if not file.is_file():  # A pipe may hang.
+    return {}
   try:
     values = json.loads(file.read_bytes())
   except (OSError, ValueError, RecursionError):

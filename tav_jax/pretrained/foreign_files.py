@@ -68,7 +68,9 @@ def refuse_weights(names: Iterable[str], source: str) -> None:
 
 
 def refuse_pointer(file: pathlib.Path) -> None:
-  """A pointer that Git LFS left in place of a file."""
+  """A pointer that Git LFS left in place of a file; a pipe, which may hang."""
+  if file.exists() and not file.is_file():
+    raise InputError(f"{file}: this is no file; expected one")
   try:
     with file.open("rb") as opened:
       start = opened.read(64)

@@ -57,7 +57,7 @@ def encode(
       "pictures": _fingerprint(source),
       "count": len(source)}) + "\n"
   note = directory / "made_of.json"
-  if not note.exists() or note.read_text() != made_of:
+  if not note.is_file() or note.read_text() != made_of:
     if note.exists():
       log.info("other pictures or another autoencoder: encoding anew")
     note.unlink(missing_ok=True)

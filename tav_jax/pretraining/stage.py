@@ -131,7 +131,7 @@ def train(
   pace = loop.Pace(
       run.steps, run.steps_per_dispatch, run.checkpoint_every, run.look_every)
   if begun and pace.samples(begun) and not (
-      looked.exists() and looked.read_text() == f"{begun}\n"):
+      looked.is_file() and looked.read_text() == f"{begun}\n"):
     look_at(state, begun)  # The run was killed before its look at this step.
   with contextlib.closing(loop.dispatches(
       take_steps, state, begun, pace, name)) as dispatches:
