@@ -172,6 +172,20 @@ def test_what_the_system_refused_is_one_line(error, told):
   assert errors.from_system(ConnectionError("no"), "here") is None
 
 
+def test_a_look_that_is_repeated_is_logged_once(tmp_path):
+  metrics = Metrics(tmp_path, 0)
+  metrics.scalars(3, {"loss": 0.5})
+  metrics.scalars(3, {"psnr": 9.0})
+  again = Metrics(tmp_path, 3)  # Killed before the look was done.
+  again.scalars(3, {"psnr": 9.0})
+  again.scalars(3, {"accuracy": 0.1})
+  again.scalars(4, {"psnr": 9.1})
+  lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+  assert lines == [
+      '{"step": 3, "loss": 0.5}', '{"step": 3, "psnr": 9.0}',
+      '{"step": 3, "accuracy": 0.1}', '{"step": 4, "psnr": 9.1}']
+
+
 # Numbers that are not finite.
 
 

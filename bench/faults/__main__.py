@@ -24,6 +24,8 @@ _SCRATCH = flags.DEFINE_string("scratch", "runs/faults", "Where the runs go.")
 _SMALL = flags.DEFINE_string(
     "small", "", "An empty file system of a few MB, for the trials of full "
     "disks.")
+_COMMANDS = flags.DEFINE_list(
+    "commands", list(trials.MOMENTS), "Which commands are killed.")
 _TRIALS = flags.DEFINE_list("trials", [
     "kill", "flip", "limit", "two", "deleted", "read_only", "signal", "nan"],
     "Which to run; beside these, disk.")
@@ -38,11 +40,11 @@ def main(argv):
   tiny = runs.prepare(root)
   made = forks.Fork(lambda: runs.write_model(root), root / "model.output")
   assert made.end()[0] == 0, made.end()
-  needed = ("tune", "tune_many", "pretrain", "evaluate") if (
-      "kill" in _TRIALS.value) else ("tune", "tune_many") if (
-          "nan" in _TRIALS.value) else ("tune",)
+  needed = {"tune"}  # Which evaluation reads, too.
+  needed |= set(_COMMANDS.value) if "kill" in _TRIALS.value else set()
+  needed |= {"tune_many"} if "nan" in _TRIALS.value else set()
   straight = {}
-  for name in needed:
+  for name in (name for name in trials.MOMENTS if name in needed):
     workdir = root / "straight" / name
     shutil.rmtree(workdir, ignore_errors=True)
     code, lines = tiny[name].start(workdir).end()
@@ -51,9 +53,10 @@ def main(argv):
   bench = trials.Trials(root, tiny, straight, pathlib.Path(_SMALL.value))
   for name in _TRIALS.value:
     kinds: dict[str, Callable[[], Iterator[dict[str, str]]]] = {
-        "kill": bench.kill, "flip": bench.flip, "limit": bench.limit,
-        "disk": bench.disk, "two": bench.two, "deleted": bench.deleted,
-        "read_only": bench.read_only, "nan": bench.nan, "signal": bench.signal}
+        "kill": lambda: bench.kill(_COMMANDS.value), "flip": bench.flip,
+        "limit": bench.limit, "disk": bench.disk, "two": bench.two,
+        "deleted": bench.deleted, "read_only": bench.read_only,
+        "nan": bench.nan, "signal": bench.signal}
     rows = []
     for row in kinds[name]():
       rows.append(row)

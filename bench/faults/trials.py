@@ -1,6 +1,6 @@
 """The trials: each yields rows of a table."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
 import functools
 import os
@@ -87,9 +87,10 @@ class Trials:
         if found.get(key) != straight.get(key)]
     return f"no: {len(apart)} differ, as {apart[0]}" if apart else "yes"
 
-  def kill(self) -> Iterator[Row]:
+  def kill(self, commands: Sequence[str]) -> Iterator[Row]:
     """Kill -9 at twenty moments, of the same run one after the other."""
-    for name, moments in MOMENTS.items():
+    for name in commands:
+      moments = MOMENTS[name]
       workdir = self.new(name)
       rows = []
       for said, moment in moments.items():

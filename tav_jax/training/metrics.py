@@ -36,6 +36,10 @@ class Metrics:
         raise InputError(f"{self._file}: expected a file, or nothing there")
       lines = self._file.read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if _step_of(line) <= step]
+    # Of a look at this step that was killed before it was done.
+    self._there = [
+        json.loads(line).keys() for line in kept if _step_of(line) == step]
+    self._begun = step
     with atomic.replacing(self._file) as partial:
       partial.write_bytes(b"".join(kept))
     # Writes at once: SummaryWriter has a thread for it, and an error there, as
@@ -46,8 +50,14 @@ class Metrics:
           status=event_pb2.SessionLog.START))
 
   def scalars(self, step: int, values: dict[str, float]) -> None:
-    """Writes one line of JSON, and an event for each value."""
+    """Writes one line of JSON, and an event for each value.
+
+    Does nothing if an interrupted run wrote these values of the step from which
+    this one goes on.
+    """
     if not self._writes:
+      return
+    if step == self._begun and {"step", *values} in self._there:
       return
     with self._file.open("r+") as file:  # "a" would make it anew in a workdir
       file.seek(0, os.SEEK_END)  # that was deleted.
