@@ -13,7 +13,6 @@ import json
 import pathlib
 
 from absl import app, flags
-import numpy as np
 from PIL import Image
 
 from configs import storybook
@@ -60,13 +59,6 @@ def edits(name: str) -> tuple[Scene, list[Scene]]:
       Scene(**(vars(source) | change)) for change in changes]
 
 
-def frames(directory: pathlib.Path) -> np.ndarray:
-  """uint8 `f h w c` of a folder of PNG frames."""
-  return np.stack([
-      np.asarray(Image.open(file).convert("RGB"))
-      for file in sorted(directory.glob("*.png"))])
-
-
 def main(argv) -> None:
   """Tunes, renders and writes the sheet."""
   del argv
@@ -85,7 +77,7 @@ def main(argv) -> None:
     samples = out / name / f"samples/step_{config.optimizer.steps:06}"
     record = json.loads((samples / "record.json").read_text())
     shown = {
-        entry["label"]: frames(
+        entry["label"]: video.read_all(
             samples / "frames" / entry["file"].removesuffix(".mp4"))
         for entry in record["files"]}
     cells.append((f"source: {caption(source)}", shown["source"]))

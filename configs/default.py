@@ -46,6 +46,7 @@ def get_config() -> ConfigDict:
   config.video.width = 512
   config.video.height = 512
   config.video.fit = "stretch"
+  config.video.fps = 0.0
 
   config.optimizer = ConfigDict()
   config.optimizer.steps = 500

@@ -1,17 +1,42 @@
-"""Video files to frames and back, through PyAV (ffmpeg)."""
+"""Videos and folders of frames: read as a person sees them, and written."""
 
-from collections.abc import Callable, Iterator
-import dataclasses
-from fractions import Fraction
+from collections.abc import Iterator
+import contextlib
 import functools
+import itertools
 import os
 import pathlib
 
-import av
 import numpy as np
 from PIL import Image, ImageOps
 
-from tav_jax.errors import InputError
+from tav_jax.data import containers, pictures
+from tav_jax.data.frames import by_place, Clip, Frame, rate, Source
+from tav_jax.data.pictures import frame_files
+from tav_jax.data.writing import (
+  write_frames,
+  write_gif,
+  write_lossless,
+  write_mp4,
+)
+from tav_jax.errors import about, InputError
+
+__all__ = [
+  "FOLDER_RATE",
+  "Clip",
+  "frame_files",
+  "read",
+  "read_all",
+  "to_model",
+  "to_pixels",
+  "write_frames",
+  "write_gif",
+  "write_lossless",
+  "write_mp4",
+]
+
+FOLDER_RATE = 24.0
+"""Frames a second of a folder of which nothing else is said."""
 
 _FITS = {
     "stretch": lambda image, size: image.resize(size, Image.Resampling.BICUBIC),
@@ -20,19 +45,8 @@ _FITS = {
     "pad": lambda image, size: ImageOps.pad(
         image, size, Image.Resampling.BICUBIC),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Clip:
-  """Some frames of a video.
-
-  Attributes:
-    frames: `f h w c`, uint8, RGB.
-    fps: Frames a second at which the clip plays at the video's own speed.
-  """
-
-  frames: np.ndarray
-  fps: float
+_MOST_BYTES = 2**31  # Of a video that is read whole.
+_EXPECTED = "a video such as an mp4, or a folder of frames"
 
 
 def read(
@@ -44,8 +58,12 @@ def read(
     width: int,
     height: int,
     fit: str = "stretch",
+    fps: float = 0.0,
 ) -> Clip:
-  """Reads frames `start`, `start + stride`, ... of a video.
+  """Reads frames `start`, `start + stride`, ... of a video as it is displayed.
+
+  Of a video of variable rate, frames are those seen at even distances of time
+  (see `frames`). docs/files.md has what is done with each kind of file.
 
   Args:
     path: A file in any format that ffmpeg reads, or a folder of frames.
@@ -55,6 +73,7 @@ def read(
     width: Width to resize to, in pixels.
     height: Height to resize to, in pixels.
     fit: "stretch", "crop" (fill, cut the rest) or "pad" (whole, black bars).
+    fps: Frames a second of a folder; 0 for `FOLDER_RATE`.
 
   Raises:
     InputError: If the file cannot be read, has too few frames, or a value is
@@ -62,94 +81,159 @@ def read(
   """
   for name, value, least in (
       ("start", start, 0), ("stride", stride, 1), ("frames", frames, 1),
-      ("width", width, 1), ("height", height, 1)):
+      ("width", width, 1), ("height", height, 1), ("fps", fps, 0)):
     if value < least:
       raise InputError(f"{name}={value}: expected {least} or more")
   if fit not in _FITS:
     raise InputError(f"fit={fit!r}: expected {', '.join(_FITS)}")
   path = pathlib.Path(path).expanduser()
-  if not path.exists():
+  if fps and os.path.isfile(path):
     raise InputError(
-        f"path={path}: no such file; expected a video such as an mp4, or "
-        "a folder of frames")
+        f"fps={fps}: {path} has times of its own; expected fps=0, or a folder "
+        "of frames")
   last = start + stride * (frames - 1)
   wanted = range(start, last + 1, stride)
-  found = []
-  fps, seen, broken = 0.0, 0, None
-  try:
-    for rate, image in _images(path):
-      fps = rate
-      if seen in wanted:
-        found.append(np.asarray(_FITS[fit](image(), (width, height))))
-      seen += 1
-      if seen > last:
-        break
-  except (av.FFmpegError, OSError) as error:
-    broken = error  # What was decoded before may be all that is needed.
-  if not seen:
-    why = getattr(broken, "strerror", None) or broken or "no frames"
-    raise InputError(
-        f"path={path}: cannot be read as a video ({why}); the file may be cut "
-        "short, or not a video")
-  if len(found) < frames:
-    why = " before it breaks off" if broken else ""
-    raise InputError(
-        f"path={path}: it has {seen} frames{why}, but frames {start} to "
-        f"{last} were asked for; lower start={start}, "
-        f"stride={stride} or frames={frames}")
-  return Clip(np.stack(found), (fps or 24.0) / stride)
-
-
-def _images(path: pathlib.Path) -> Iterator[tuple[float, Callable]]:
-  """Yields, for every frame, the frame rate and a function that decodes it.
-
-  A frame rate that is not known is 0.
-  """
-  if path.is_dir():
-    files = frame_files(path)
-    if not files:
+  found: list[np.ndarray] = []
+  seen, broken = 0, None
+  with about("path="), _opened(path) as source:
+    try:
+      for places, frame in by_place(source):
+        seen = places.stop
+        here = [
+            i for i in range(places.start, min(seen, last + 1)) if i in wanted]
+        if here:
+          found += [_fitted(path, frame, fit, (width, height))] * len(here)
+        if seen > last:
+          break
+    except InputError:
+      raise
+    except Exception as error:
+      broken = error  # What was decoded before may be all that is needed.
+    if not seen:
+      raise _unreadable(path, broken)
+    if len(found) < frames:
+      why = " before it breaks off" if broken else ""
       raise InputError(
-          f"path={path}: a folder without frames (.png, .jpg); expected "
-          "a video such as an mp4, or a folder of frames")
-    for file in files:
-      yield 0.0, functools.partial(_open, file)
-    return
-  with av.open(str(path)) as container:
-    if not container.streams.video:
-      raise InputError(f"path={path}: it has no video stream")
-    fps = float(container.streams.video[0].average_rate or 0)
-    for frame in container.decode(video=0):
-      yield fps, frame.to_image
-
-
-def _open(file: pathlib.Path) -> Image.Image:
-  return Image.open(file).convert("RGB")
-
-
-def frame_files(folder: str | os.PathLike) -> list[pathlib.Path]:
-  """The pictures in a folder, in the order of their names."""
-  return sorted(
-      file for file in pathlib.Path(folder).iterdir()
-      if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
+          f"{path}: it has {seen} frames{why}, but frames {start} to {last} "
+          f"were asked for; lower start={start}, stride={stride} or "
+          f"frames={frames}")
+  return Clip(np.stack(found), (source.rate or fps or FOLDER_RATE) / stride)
 
 
 def read_all(path: str | os.PathLike) -> np.ndarray:
-  """All frames of a video file at its own size, `f h w c`, uint8, RGB.
+  """All frames of a video or a folder as displayed, `f h w c`, uint8, RGB.
 
   Raises:
-    InputError: If the file cannot be read as a video to its end.
+    InputError: If it cannot be read to its end, has frames of different sizes,
+      or needs more than two gigabytes.
   """
-  try:
-    with av.open(str(path)) as container:
-      frames = [
-          frame.to_ndarray(format="rgb24")
-          for frame in container.decode(video=0)]
-  except (av.FFmpegError, IndexError) as error:
-    why = getattr(error, "strerror", None) or "it has no video stream"
+  path = pathlib.Path(path)
+  found: list[np.ndarray] = []
+  with _opened(path) as source:
+    try:
+      for places, frame in by_place(source):
+        array = np.asarray(_displayed(path, frame))
+        if found and array.shape != found[0].shape:
+          raise InputError(f"{path}: its frames have different sizes")
+        if (len(found) + len(places)) * array.nbytes > _MOST_BYTES:
+          raise InputError(
+              f"{path}: over {_MOST_BYTES:,} bytes of pixels; expected a "
+              "shorter or a smaller video")
+        found += [array] * len(places)
+    except InputError:
+      raise
+    except Exception as error:
+      raise _unreadable(path, error) from error
+    if not found:
+      raise _unreadable(path, None)
+  return np.stack(found)
+
+
+def _unreadable(path: pathlib.Path, error: Exception | None) -> InputError:
+  why = getattr(error, "strerror", None) or error or "no frames"
+  return InputError(
+      f"{path}: cannot be read as a video ({why}); the file may be cut short, "
+      "or not a video")
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> Iterator[Source]:
+  """The frames of a folder, a picture or a video."""
+  if os.path.isdir(path):  # Too long a name is no error.
+    yield Source(_of_folder(path))
+    return
+  pictures.check_regular(path, _EXPECTED)
+  kind = pictures.kind(path)
+  if kind == "still":
+    yield Source(iter([Frame(functools.partial(pictures.read, path))]))
+  elif kind:
+    yield _of_webp(path)
+  else:
+    with contextlib.ExitStack() as stack:
+      try:
+        source = stack.enter_context(containers.opened(path))
+      except InputError:
+        raise
+      except Exception as error:
+        raise _unreadable(path, error) from error
+      yield source
+
+
+def _of_folder(folder: pathlib.Path) -> Iterator[Frame]:
+  """Frames of a folder, which have to be of one size."""
+  files = frame_files(folder)
+  if not files:
     raise InputError(
-        f"{path}: cannot be read as a video ({why}); the file may be cut "
-        "short, or not a video") from error
-  return np.stack(frames)
+        f"{folder}: a folder without frames (.png, .jpg, .webp, ...); expected "
+        f"{_EXPECTED}")
+  sizes: list[tuple[int, int]] = []
+
+  def image(file: pathlib.Path) -> Image.Image:
+    found = pictures.read(file)
+    sizes.append(found.size)
+    if found.size != sizes[0]:
+      raise InputError(
+          f"{file}: {found.width}x{found.height} pixels, unlike the frames "
+          f"before, {sizes[0][0]}x{sizes[0][1]}; expected one size in a folder")
+    return found
+
+  for file in files:
+    yield Frame(functools.partial(image, file))
+
+
+def _of_webp(path: pathlib.Path) -> Source:
+  seconds = pictures.webp_seconds(path)
+  times = [0.0, *itertools.accumulate(seconds)][:-1]
+  frames = (
+      Frame(functools.partial(_same, image), 1.0, time, length)
+      for image, time, length in zip(
+          pictures.animation(path), times, seconds, strict=False))
+  return Source(frames, *rate(times, seconds[-1] if seconds else 0.0, ()))
+
+
+def _same(image: Image.Image) -> Image.Image:
+  return image
+
+
+def _fitted(
+    path: pathlib.Path, frame: Frame, fit: str, size: tuple[int, int]
+) -> np.ndarray:
+  image = frame.image() if fit == "stretch" else _displayed(path, frame)
+  return np.asarray(_FITS[fit](image, size))
+
+
+def _displayed(path: pathlib.Path, frame: Frame) -> Image.Image:
+  """The frame in square pixels."""
+  image = frame.image()
+  width, height = image.size
+  if frame.pixel > 1:
+    width = round(width * frame.pixel)
+  else:
+    height = round(height / frame.pixel)
+  containers.check_size(width, height, path)
+  if (width, height) == image.size:
+    return image
+  return image.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def to_model(frames: np.ndarray) -> np.ndarray:
@@ -160,51 +244,3 @@ def to_model(frames: np.ndarray) -> np.ndarray:
 def to_pixels(video) -> np.ndarray:
   """Pixels, clipped to [-1, 1], to uint8."""
   return np.round(np.clip(np.asarray(video) + 1, 0, 2) * 127.5).astype(np.uint8)
-
-
-def write_mp4(path: str | os.PathLike, clip: Clip) -> None:
-  """Writes H.264, 4:2:0, which every browser plays. Sizes must be even."""
-  _, height, width, _ = clip.frames.shape
-  with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
-    rate = Fraction(clip.fps).limit_denominator(1001)
-    stream = container.add_stream("libx264", rate, options={"crf": "15"})
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    for array in clip.frames:
-      frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), "rgb24")
-      container.mux(stream.encode(frame))
-    container.mux(stream.encode())
-
-
-def write_lossless(path: str | os.PathLike, clip: Clip) -> None:
-  """Writes FFV1 into a .mkv, from which every pixel is read back exactly."""
-  _, height, width, _ = clip.frames.shape
-  with av.open(str(path), "w") as container:
-    stream = container.add_stream(
-        "ffv1", Fraction(clip.fps).limit_denominator(1001))
-    stream.width, stream.height, stream.pix_fmt = width, height, "bgr0"
-    for array in clip.frames:
-      frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), "rgb24")
-      container.mux(stream.encode(frame.reformat(format="bgr0")))
-    container.mux(stream.encode())
-
-
-def write_gif(path, clip: Clip) -> None:
-  """Writes a GIF that repeats without end; `path` may be an open file."""
-  first, *others = [
-      Image.fromarray(f).quantize(dither=Image.Dither.NONE)
-      for f in clip.frames]
-  # GIF counts hundredths of a second; rounding the times of the frames, not
-  # their durations, keeps the speed.
-  times = [
-      round(100 * i / clip.fps) * 10 for i in range(len(clip.frames) + 1)]
-  first.save(
-      path, format="GIF", save_all=True, append_images=others, loop=0,
-      duration=np.diff(times).tolist())
-
-
-def write_frames(directory: str | os.PathLike, clip: Clip) -> None:
-  """Writes one PNG a frame, `00000.png` and so on."""
-  directory = pathlib.Path(directory)
-  directory.mkdir(parents=True, exist_ok=True)
-  for i, frame in enumerate(clip.frames):
-    Image.fromarray(frame).save(directory / f"{i:05}.png")

@@ -6,7 +6,6 @@ import re
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from tav_jax.data import jsonl, names, texts, video
 from tav_jax.errors import InputError
@@ -36,13 +35,12 @@ class Result(NamedTuple):
 
 
 def frames(path: pathlib.Path) -> np.ndarray:
-  """A video file or a folder of frames, uint8 `f h w c`.
+  """A video file or a folder of frames as displayed, uint8 `f h w c`.
 
   Raises:
     InputError: If it cannot be read, or has fewer than two frames.
   """
-  read = _read_folder if path.is_dir() else video.read_all
-  found = read(path)
+  found = video.read_all(path)
   if len(found) < 2:
     raise InputError(
         f"{path}: {len(found)} frames; expected a video of two or more")
@@ -114,18 +112,3 @@ def _of_folder(folder: pathlib.Path) -> list[Result]:
   if not results:
     raise InputError(f"{folder}/metadata.jsonl: no rows; expected {_EXPECTED}")
   return results
-
-
-def _read_folder(folder: pathlib.Path) -> np.ndarray:
-  try:
-    frames = [
-        np.asarray(Image.open(file).convert("RGB"))
-        for file in video.frame_files(folder)]
-  except OSError as error:
-    raise InputError(
-        f"{folder}: a frame cannot be read ({error}); it may be cut short"
-    ) from error
-  sizes = {frame.shape for frame in frames}
-  if len(sizes) > 1:
-    raise InputError(f"{folder}: frames of different sizes, {sorted(sizes)}")
-  return np.stack(frames) if frames else np.zeros((0, 1, 1, 3), np.uint8)

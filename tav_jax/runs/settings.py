@@ -46,6 +46,7 @@ class VideoSettings:
   width: int = 512
   height: int = 512
   fit: str = "stretch"
+  fps: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +169,7 @@ PINS = Pins(
     free=(
         "model.dtype", "model.remat", "model.attention",
         "model.attention_block", "model.memory", "optimizer.steps",
-        "optimizer.steps_per_dispatch"),
+        "optimizer.steps_per_dispatch", "video.fps"),
     defaults=dataclasses.asdict(Settings()))
 # The keys that rendering from a checkpoint depends on.
 SAMPLING_PINS = PINS._replace(sections=("model", "video"))
@@ -178,6 +179,7 @@ SAMPLING_PINS = PINS._replace(sections=("model", "video"))
 _RANGES = (
     ("seed", *SEEDS),
     ("model.attention_block", 0, math.inf),
+    ("video.fps", 0, 1000),
     ("optimizer.steps", 0, math.inf),
     ("optimizer.learning_rate", 0, 1),
     ("optimizer.warmup_steps", 0, math.inf),

@@ -10,11 +10,13 @@ import numpy as np
 from PIL import Image, ImageOps
 import tensorflow_datasets as tfds
 
-from tav_jax.data import jsonl, names, video
+from tav_jax.data import jsonl, names, pictures, video
 from tav_jax.data.datasets import builder
 from tav_jax.errors import about, InputError
 
-_CLIPS = {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
+_CLIPS = {
+    ".apng", ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
+    ".ts", ".webm"}
 _EXAMPLE = '{"file_name": "cat.png", "text": "a cat on the grass"}'
 
 
@@ -29,8 +31,9 @@ class CaptionedFolder(builder.Builder):
 
   The folder has `metadata.jsonl`, one object of JSON a line, as the `datasets`
   library's image folders have: `file_name`, relative to the folder, and the
-  caption, `text` or `caption`. A GIF is a clip. Everything is scaled until it
-  just covers the square and cropped to its centre. A record has
+  caption, `text` or `caption`. A GIF and an animated WebP are clips. Everything
+  is read as `data.video` and `data.pictures` read it, scaled until it just
+  covers the square and cropped to its centre. A record has
 
       image    h w c, uint8; or, in a folder of clips,
       video    f h w c, uint8, the first frames at that stride
@@ -104,12 +107,18 @@ def _row(folder: pathlib.Path, where: str, row: dict[str, Any]) -> _Row:
 
 def _are_clips(rows: list[_Row]) -> bool:
   """Whether it is a folder of clips rather than of pictures."""
-  kinds = {row.file.suffix.lower() in _CLIPS: row for row in rows}
+  kinds = {_is_clip(row.file): row for row in rows}
   if len(kinds) > 1:
     raise InputError(
         f"{kinds[True].where}: {kinds[True].file.name} is a clip and "
         f"{kinds[False].file.name} a picture; expected one kind in a folder")
   return True in kinds
+
+
+def _is_clip(file: pathlib.Path) -> bool:
+  suffix = file.suffix.lower()
+  return suffix in _CLIPS or (
+      suffix == ".webp" and pictures.is_animated_webp(file))
 
 
 def _fingerprint(rows: list[_Row]) -> str:
@@ -121,13 +130,8 @@ def _fingerprint(rows: list[_Row]) -> str:
 
 
 def _picture(size: int, row: _Row) -> dict:
-  try:
-    with Image.open(row.file) as file:
-      image = ImageOps.exif_transpose(file).convert("RGB")
-  except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-    raise InputError(
-        f"{row.where}: {row.file}: cannot be read as a picture ({e}); the file "
-        "may be cut short, or not a picture") from e
+  with about(f"{row.where}: "):
+    image = pictures.read(row.file)
   image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
   return {"image": np.asarray(image), "caption": row.caption}
 
