@@ -207,7 +207,7 @@ def test_a_folder_of_videos_and_of_frames(frames, tmp_path):
     ("", "no rows"), ("{", "line 1"), ('{"file_name": "x.mp4"}', "line 1"),
     ('{"file_name": "x.mp4", "text": "a"}', "x.mp4: no such file"),
     ('{"file_name": "broken.mp4", "text": "a"}', "cannot be read as a video"),
-    ('{"file_name": "empty", "text": "a"}', "0 frames")])
+    ('{"file_name": "empty", "text": "a"}', "empty: a folder without frames")])
 def test_what_cannot_be_scored_is_named(tmp_path, line, says):
   (tmp_path / "metadata.jsonl").write_text(line + "\n")
   (tmp_path / "broken.mp4").write_bytes(b"no video")
