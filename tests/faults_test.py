@@ -1,5 +1,6 @@
 """What goes wrong while a run is going on."""
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -21,7 +22,9 @@ from tav_jax import cli, errors, load_pretrained
 from tav_jax.data import atomic, locks
 from tav_jax.errors import InputError
 from tav_jax.pretrained import files as embedded
+from tav_jax.runs import settings
 from tav_jax.runs import workdir as workdirs
+from tav_jax.runs.job import Job
 from tav_jax.training import checksums
 from tav_jax.training.checkpoint import Checkpoints
 from tav_jax.training.metrics import Metrics
@@ -348,3 +351,14 @@ def test_pipes_in_a_checkpoint_do_not_hang(tmp_path, name):
     assert name == "model_index.json"  # Nothing reads it.
   finally:
     signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_job_that_fails_is_told_of_once(tmp_path, caplog, alone):
+  job = Job("cat", settings.Settings(), tmp_path, alone=alone)
+  ends = pytest.raises(OSError) if alone else contextlib.nullcontext()
+  with ends, job.may_fail():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a/b")
+  assert bool(caplog.text) is not alone
+  assert alone or "cat: a/b: No space left" in caplog.text
+  assert alone or isinstance(job.error, InputError)

@@ -29,6 +29,7 @@ class Job:
     name: Name in messages.
     settings: Settings of the run.
     workdir: Directory of the run.
+    alone: Whether its errors are raised, as there are no other jobs to go on.
     error: Why the job failed, if it did; other jobs go on.
     lock: The workdir's lock, once the job has claimed it.
     clip: The source video, once the job is open.
@@ -39,6 +40,7 @@ class Job:
   name: str
   settings: Settings
   workdir: pathlib.Path
+  alone: bool = False
   error: InputError | None = None
   lock: locks.Lock | None = None
   clip: Clip = dataclasses.field(init=False)
@@ -127,7 +129,7 @@ class Job:
 
   @contextlib.contextmanager
   def may_fail(self) -> Iterator[None]:
-    """Keeps an error of the block that a user can mend, and logs it."""
+    """Keeps an error that a user can mend, and logs it, unless alone."""
     try:
       if self.lock:
         self.lock.check()
@@ -135,7 +137,7 @@ class Job:
     except (InputError, OSError) as error:
       told = error if isinstance(error, InputError) else from_system(
           error, self.workdir)
-      if not told:
+      if self.alone or not told:
         raise
       self.error = told
       log.warning("%s: %s", self.name, told)

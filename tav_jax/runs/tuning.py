@@ -29,7 +29,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   Raises:
     InputError: If the config is invalid, or the loss diverges.
   """
-  job = Job(workdir.name, settings_lib.of(config.to_dict()), workdir)
+  job = Job(
+      workdir.name, settings_lib.of(config.to_dict()), workdir, alone=True)
   job.check()
   job.claim()
   clock = Clock()
@@ -41,8 +42,6 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     together(model, [job], 1, clock)
   finally:
     job.close()
-  if job.error:
-    raise job.error
 
 
 def together(
