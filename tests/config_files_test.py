@@ -11,6 +11,7 @@ import pytest
 from configs import authors
 from tav_jax import cli
 from tav_jax.errors import InputError
+from tav_jax.pretraining import checks
 from tav_jax.runs import authors_yaml, config_files, settings
 
 # With the keys of configs/man-skiing.yaml in github.com/showlab/Tune-A-Video.
@@ -204,6 +205,12 @@ def test_a_yaml_file_is_a_config(tmp_path, capsys):
   assert "not honoured: output_dir=" in capsys.readouterr().err
   with pytest.raises(InputError, match="no such file"):
     config_files.read(str(ROOT / "nope.yaml"))
+
+
+def test_a_config_of_tuning_is_none_of_pretraining(tmp_path):
+  config = authors.get_config("man_skiing")
+  with pytest.raises(InputError, match="expected a config of pretraining"):
+    checks.check(config, tmp_path)
 
 
 def test_a_config_in_a_folder_with_a_colon(tmp_path):

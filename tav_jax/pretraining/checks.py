@@ -70,6 +70,10 @@ _OWN = {
 
 def check(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Raises an InputError that names the first invalid value."""
+  if "stages" not in config:
+    raise InputError(
+        "--config: it has no key 'stages'; expected a config of pretraining, "
+        "such as configs/pretrain_storybook.py")
   unknown = [name for name in config.stages if name not in STAGES]
   if unknown or not config.stages:
     raise InputError(
