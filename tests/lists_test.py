@@ -181,9 +181,8 @@ def test_every_reader_of_json_lines_takes_them_alike(tmp_path, base):
 
 
 @pytest.mark.parametrize("name", [
-    "screen-12:30.mp4", "file:x.mp4", "-y.mp4", "a\nb c.mp4", "x" * 251 + ".mp4",
-    "\u732b" * 83 + ".mp4", "%d.mp4", "a'b\"$(x)`.mp4",
-    "#1?.mp4"])
+    "screen-12:30.mp4", "file:x.mp4", "-y.mp4", "a\nb c.mp4", "%d.mp4",
+    "#1?.mp4", "x" * 251 + ".mp4", "\u732b" * 83 + ".mp4", "a'b\"$(x)`.mp4"])
 def test_a_file_of_any_name_is_tuned_on(tmp_path, base, monkeypatch, name):
   monkeypatch.chdir(tmp_path)
   shutil.copy(VIDEO, tmp_path / name)
