@@ -1,10 +1,12 @@
-r"""The paper's scores of existing videos, of one system or several.
+r"""Scores of existing videos, of one system or several: the paper's, and others
+that need no true edit (docs/measuring.md).
 
   python -m tav_jax.evaluate --config=configs/evaluate.py \
       --workdir=runs/scores --config.systems="('runs/demo', 'theirs')"
 
 A system is a workdir of tav_jax.tune, or any folder of videos (or of folders of
-frames) with a `metadata.jsonl` that gives their prompts. The paper's CLIP is
+frames) with a `metadata.jsonl` that gives their prompts, and perhaps their
+sources with captions, for scores that look at them. The paper's CLIP is
 --config.clip=openai/clip-vit-large-patch14.
 """
 

@@ -4,6 +4,9 @@ r"""StorybookEdit: every variant on drawn videos whose true edits are known.
       --workdir=runs/storybook_edit
 
 Tunes, samples and scores; the same command goes on where it was interrupted.
+With --config.free=True, looks and cameras are random: that takes a model and a
+judge of the drawn world's second edition, and is what its scores of agreement
+are for. docs/storybook_edit.md defines the scores.
 """
 
 from ml_collections import ConfigDict
@@ -15,8 +18,10 @@ def get_config() -> ConfigDict:
   config = ConfigDict()
   config.task = "storybook_edit"
   config.seed = 0
-  config.videos = 8
+  config.videos = 16
+  config.free = False
   config.clip = "storybook"
+  config.judge = ""
   config.only = tuple(variants.VARIANTS)
   config.variants = ConfigDict(variants.VARIANTS)
   config.run = storybook.get_config()

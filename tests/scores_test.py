@@ -14,7 +14,7 @@ from bench import clip_scores
 from tav_jax import pretrained
 from tav_jax.data import video
 from tav_jax.errors import InputError
-from tav_jax.evaluation import scoring, systems
+from tav_jax.evaluation import edit_scores, scoring, systems
 from tav_jax.measures import clip_score, intervals
 from tav_jax.reports import report
 from tav_jax.runs import results
@@ -116,12 +116,13 @@ def write_rounds(workdir, frames, *prompts):
     results.write(
         workdir / f"samples/step_{step:06}",
         [("source", frames), ("autoencoder round trip", frames),
-         *((prompt, edit) for prompt in prompts)], 8.0, {"prompts": prompts})
+         *((prompt, edit) for prompt in prompts)], 8.0,
+        {"prompts": prompts, "caption": "a man"})
 
 
 def test_a_workdirs_last_edits_are_scored(workdir, frames):
   (found,) = systems.read(workdir)
-  assert found.prompt == "an edit"
+  assert (found.prompt, found.caption) == ("an edit", "a man")
   np.testing.assert_array_equal(systems.frames(found.source), frames)
   np.testing.assert_array_equal(found.frames(), frames // 2)
   (earlier,) = systems.read(workdir / "samples/step_000001")
@@ -203,9 +204,42 @@ def test_a_folder_of_videos_and_of_frames(frames, tmp_path):
   assert two.frames().shape == (16, 64, 64, 3)
 
 
+def test_a_folder_may_name_sources(frames, tmp_path):
+  video.write_frames(tmp_path / "source", video.Clip(frames, 8.0))
+  line = {"file_name": str(VIDEO), "text": "a"}
+  (tmp_path / "metadata.jsonl").write_text("".join(
+      json.dumps(line | more) + "\n" for more in (
+          {}, {"source": "source"}, {"source": str(VIDEO), "source_text": "b"},
+          {"source": None})))
+  none, other, same, null = systems.read(tmp_path)
+  assert none.source is none.caption is null.source is other.caption is None
+  assert (same.source, same.caption) == (VIDEO, "b")
+  scoring.check_source(same, same.frames(), edit_scores.Source(same.frames()))
+  with pytest.raises(InputError, match="16 frames of 64x64; expected 5 frames"):
+    scoring.check_source(other, other.frames(), edit_scores.Source(frames))
+
+
+def test_motion_beside_the_source_needs_no_truth(frames):
+  scorer = clip_score.Scorer(pretrained.load_clip("storybook"))
+  source = edit_scores.Source(frames[:2], "a man")
+  still, moves = (
+      edit_scores.scores(scorer, video, "a robot", source)
+      for video in (frames[[0, 0]], frames[:2]))
+  assert still["flow error"] > moves["flow error"] == 0
+  assert still["warping error"] > 3 * moves["warping error"]
+  assert still["flicker"] == 100 > moves["flicker"]
+  assert (still["dynamic degree"], moves["edit success"]) == (0, 0)
+  alone = edit_scores.scores(scorer, frames[:2], "a robot", None)
+  assert {key for key in alone if alone[key] is None} == {
+      "edit success", "warping error", "flow error", "flow direction"}
+  assert alone["flicker"] == moves["flicker"]
+
+
 @pytest.mark.parametrize("line,says", [
     ("", "no rows"), ("{", "line 1"), ('{"file_name": "x.mp4"}', "line 1"),
     ('{"file_name": "x.mp4", "text": "a"}', "x.mp4: no such file"),
+    ('{"file_name": "empty", "text": "a", "source": "y"}', "y: no such file"),
+    ('{"file_name": "empty", "text": "a", "source_text": 3}', "line 1"),
     ('{"file_name": "broken.mp4", "text": "a"}', "cannot be read as a video"),
     ('{"file_name": "empty", "text": "a"}', "empty: a folder without frames")])
 def test_what_cannot_be_scored_is_named(tmp_path, line, says):
@@ -241,6 +275,8 @@ def test_evaluate_compares_systems(frames, tmp_path):
     found = [row["PickScore"] for row in rows[2 * i:2 * i + 2]]
     assert mean["PickScore"] == [np.mean(found), None, None, 1]
   assert "frame consistency" in (tmp_path / "out/scores.md").read_text()
+  assert all(row["edit success"] in (0, 20, 40, 60, 80, 100) for row in rows)
+  assert all(row["warping error"] >= 0 for row in rows)
   (apart,) = json.loads((tmp_path / "out/differences.json").read_text())
   assert apart["system"] == systems[1] and apart["PickScore"][0] != 0
   page = (tmp_path / "out/report.html").read_text()

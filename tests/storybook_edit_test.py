@@ -1,5 +1,6 @@
 """The benchmark of drawn edits: what is asked for, and how it is scored."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -7,14 +8,16 @@ import sys
 from conftest import ROOT
 import numpy as np
 import pytest
-from skimage import data
+from scipy import ndimage
 
 from bench import random_checkpoint
-from configs import storybook, variants
+from configs import storybook, storybook_edit, variants
 from tav_jax.data import video
-from tav_jax.measures import fidelity
-from tav_jax.storybook import edits
-from tav_jax.storybook.world import scene
+from tav_jax.errors import InputError
+from tav_jax.evaluation import drawn_scores
+from tav_jax.evaluation import storybook_edit as evaluation
+from tav_jax.storybook import edits, judge, truth
+from tav_jax.storybook.world import look, scene
 
 GROUPS = {
     "subject": {"subject"}, "background": {"place"}, "style": {"style"},
@@ -42,41 +45,116 @@ def test_sources_are_plain_and_do_not_depend_on_the_count():
         source.scene.colour or source.scene.wearing or source.scene.style)
 
 
-def test_a_true_edit_is_perfect():
-  (source,) = edits.sources(1, 0)
-  frames = edits.draw(source.scene, 4, 64)
-  truth = edits.draw(source.edits[0].scene, 4, 64)
-  scores = fidelity.scores(truth, truth, frames)
-  assert np.isclose(scores["PSNR"], 58.92, atol=0.01) and scores["SSIM"] == 1
-  json.dumps(scores, allow_nan=False)
-  assert scores["motion error"] == 0
-  assert scores["preservation"] > 30  # Where the change is not seen.
+@pytest.fixture(scope="module", params=[False, True])
+def edited(request):
+  """A source of either edition and its true edits, by kind."""
+  (source,) = edits.sources(1, 5, free=request.param)
+  assert (source.scene.look != look.USUAL) == request.param
+  return truth.clip(source.scene, 3, 64), {
+      edit.kind: truth.clip(edit.scene, 3, 64) for edit in source.edits}
 
 
-def moving(shift, frames=4):
-  """A textured picture that moves right by that many pixels a frame."""
-  texture = data.astronaut()[::4, ::4]
-  return np.stack([
-      np.roll(texture, i * shift, axis=1)[20:84, 20:84] for i in range(frames)])
+class Oracle(judge.Judge):
+  """Sees in every frame what a scene says, but a pattern that alternates."""
+
+  def __init__(self, seen: scene.Scene):
+    self.__dict__["seen"] = scene.labels(seen) | (
+        {} if seen.look == look.USUAL else look.labels(seen.look))
+
+  def __call__(self, images):
+    seen = {name: np.full(len(images), x) for name, x in self.seen.items()}
+    if "pattern" in seen:
+      seen["pattern"] = (seen["pattern"] + np.arange(len(images)) % 2) % 4
+    return seen
 
 
-@pytest.mark.parametrize("shift", [1, 2])
-def test_motion_error_is_in_pixels(shift):
-  still = fidelity.motion_error(moving(0), moving(shift))
-  assert 0.6 * shift < still < 1.2 * shift
-  assert fidelity.motion_error(moving(1), moving(1) // 2 + 60) < 0.3
+def test_the_unedited_part_is_what_an_edit_leaves(edited):
+  source, true = edited
+  left = {kind: truth.unedited(source, clip) for kind, clip in true.items()}
+  for kind, mask in left.items():
+    apart = np.abs(source.frames.astype(int) - true[kind].frames).max(-1)
+    assert (apart[mask] <= 8).all()
+  for kind in ("subject", "attribute"):
+    outside = ~(source.subject | true[kind].subject)
+    assert left[kind][outside].mean() > 0.97  # But for edges.
+  assert not left["background"][~source.subject].any()
+  assert left["background"][source.subject].mean() > 0.7
+  assert not left["style"].any() and not left["multiple"].any()
 
 
-def test_preservation_looks_at_what_should_not_change():
-  source = moving(1)
-  truth = source.copy()
-  truth[:, :, 32:] += 128  # Wraps around: all of it changes.
-  edited = source.copy()
-  edited[:, :, 32:] = 99  # Wrong, but not elsewhere.
-  assert fidelity.preservation(edited, truth, source) > 58
-  edited[:, :, :32] //= 2
-  assert fidelity.preservation(edited, truth, source) < 20
-  assert fidelity.preservation(edited, 255 - source, source) is None
+def test_a_silhouette_covers_the_subject(edited):
+  source, _ = edited
+  assert 0.05 < source.subject.mean() < 0.4
+  apart = np.abs(source.frames.astype(int) - source.empty).max(axis=-1)
+  assert apart[~ndimage.binary_dilation(
+      source.subject, np.ones((1, 3, 3)))].max() == 0
+  assert truth.stands_out(source.frames, source.empty)[
+      source.subject].mean() > 0.8
+
+
+def test_what_an_edit_leaves_of_a_look():
+  first = scene.Scene()
+  subject = "pattern", "accent", "tone"
+  place = "time", "kind", "tint", "sun"
+  for change, kept in (
+      ({"subject": "robot"}, place), ({"place": "on the moon"}, subject),
+      ({"wearing": "hat"}, subject + place), ({"style": "neon style"}, ()),
+      ({"subject": "panda", "place": "on the beach"}, ())):
+    after = dataclasses.replace(first, **change)
+    assert truth.kept_look(first, after) == kept
+
+
+def test_true_edits_score_best_and_still_ones_do_not(edited):
+  source, true = edited
+  for kind, clip in true.items():
+    still = clip.frames[[1] * 3]
+    best, worse = (
+        drawn_scores.scores(Oracle(clip.first), frames, source, clip)
+        for frames in (clip.frames, still))
+    json.dumps(best, allow_nan=False)
+    assert best["true warping error"] < 0.6 * worse["true warping error"]
+    assert best["subject motion error"] < 0.8 * worse["subject motion error"]
+    assert best["change shown"] == best["rest shown"] == 100
+    if kind in ("background", "multiple"):
+      assert best["silhouette"] is None
+    else:
+      assert best["silhouette"] == 100 > worse["silhouette"]
+    if kind in ("style", "multiple"):
+      assert best["unedited PSNR"] is best["masked SSIM"] is None
+    else:
+      assert best["unedited PSNR"] > 40 > worse["unedited PSNR"]
+      assert worse["masked PSNR"] > worse["unedited PSNR"]
+    assert (best["subject PSNR"] is not None) == (
+        kind in ("background", "attribute"))
+
+
+def test_looks_are_kept_or_agree(edited):
+  """The oracle sees a pattern in two of three frames, and in a third of pairs.
+  """
+  source, true = edited
+  found = {
+      kind: drawn_scores.shown(
+          Oracle(source.first), source.frames, source, clip)
+      for kind, clip in true.items()}
+  if source.first.look == look.USUAL:
+    assert not any("look kept" in scores for scores in found.values())
+    return
+  assert {
+      kind: (scores["look kept"], scores["look agreement"])
+      for kind, scores in found.items()} == {
+          "subject": (100, pytest.approx(100 * (2 + 1 / 3) / 3)),
+          "background": (pytest.approx(100 * (2 + 2 / 3) / 3), 100),
+          "attribute": (pytest.approx(100 * (6 + 2 / 3) / 7), None),
+          "style": (None, pytest.approx(100 * (6 + 1 / 3) / 7)),
+          "multiple": (None, pytest.approx(100 * (6 + 1 / 3) / 7))}
+  assert found["subject"]["change shown"] == 0
+
+
+def test_a_judge_who_sees_no_looks_is_refused(tmp_path):
+  config = storybook_edit.get_config().unlock()
+  config.free = True
+  with pytest.raises(InputError, match=r"does not tell looks.*free=False"):
+    evaluation.run(config, tmp_path)
 
 
 def test_lossless_videos_are(tmp_path):
@@ -109,22 +187,25 @@ def test_the_benchmark_end_to_end(tmp_path):
   # Strict JSON, without Infinity or NaN.
   rows = json.loads(
       (out / "edits.json").read_text(), parse_constant=pytest.fail)
-  systems = ["the source", "the true edit", "vdm_baseline", "image_model"]
+  systems = [
+      "the source", "the true edit", "a still video", "vdm_baseline",
+      "image_model"]
   assert [row["system"] for row in rows] == systems * 10
   scores = {row["system"]: row for row in json.loads(
       (out / "scores.json").read_text())}
   assert list(scores) == systems
-  assert scores["the source"]["PSNR"][0] > scores["image_model"]["PSNR"][0]
+  name = "unedited PSNR"
+  assert scores["the source"][name][0] > scores["image_model"][name][0]
   page = (out / "report.html").read_text()
-  assert page.count("<video") == 40 and "Differences" in page
+  assert page.count("<video") == 50 and "Differences" in page
   for row in rows:
     if row["system"] == "the true edit":
       assert 0 <= row["change shown"] <= 100 >= row["rest shown"] >= 0
   (apart,) = json.loads((out / "differences.json").read_text())
-  expected = (np.subtract(scores["image_model"]["PSNR"][0],
-                          scores["vdm_baseline"]["PSNR"][0]))
+  expected = np.subtract(
+      scores["image_model"][name][0], scores["vdm_baseline"][name][0])
   assert apart["system"] == "image_model"
-  assert np.isclose(apart["PSNR"][0], expected)
+  assert np.isclose(apart[name][0], expected)
 
   before = {f: f.stat().st_mtime_ns for f in out.rglob("*.png")}
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -1,6 +1,7 @@
 """Scores of the videos of one or more systems, side by side."""
 
 from collections.abc import Mapping, Sequence
+import functools
 import logging
 import pathlib
 from typing import Any
@@ -11,7 +12,7 @@ import tqdm
 
 from tav_jax import pretrained
 from tav_jax.errors import InputError
-from tav_jax.evaluation import systems
+from tav_jax.evaluation import edit_scores, systems
 from tav_jax.measures import intervals
 from tav_jax.measures.clip_score import Scorer
 from tav_jax.reports import report, table
@@ -49,6 +50,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   scorers = {"": Scorer(pretrained.load_clip(config.clip))}
   if config.pick_score:
     scorers["PickScore"] = Scorer(pretrained.load_clip(config.pick_score))
+  source_of = functools.lru_cache(maxsize=1)(_source)
   rows, entries = [], {}
   with tqdm.tqdm(
       total=sum(map(len, found.values())), desc="scoring", unit="video",
@@ -56,7 +58,11 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     for name, results in found.items():
       for result in results:
         frames = result.frames()
-        scores = scorers[""].paper_scores(frames, result.prompt)
+        source = None if result.source is None else source_of(
+            result.source, result.caption)
+        check_source(result, frames, source)
+        scores = edit_scores.scores(
+            scorers[""], frames, result.prompt, source)
         if config.pick_score:
           scores["PickScore"] = scorers["PickScore"].pick_score(
               frames, result.prompt)
@@ -65,9 +71,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
             # Edits of one source are no independent draws.
             "source": str(result.source or result.path)} | scores)
         if result.prompt not in entries:
-          entries[result.prompt] = [] if result.source is None else [
-              report.show("the source", systems.frames(result.source),
-                          config.fps)]
+          entries[result.prompt] = [] if source is None else [
+              report.show("the source", source.frames, config.fps)]
         entries[result.prompt].append(
             report.show(name, frames, config.fps, scores))
         bar.update()
@@ -83,6 +88,22 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
       workdir / "report.html", "Scores", means, apart,
       [report.Entry(*entry) for entry in entries.items()])
   log.info("%s%s", table.markdown(means), workdir / "report.html")
+
+
+def _source(path: pathlib.Path, caption: str | None) -> edit_scores.Source:
+  return edit_scores.Source(systems.frames(path), caption)
+
+
+def check_source(
+    result: systems.Result, frames: np.ndarray,
+    source: edit_scores.Source | None,
+) -> None:
+  """Raises an InputError unless the source is as long and as large."""
+  describe = lambda video: "{} frames of {}x{}".format(*video.shape)
+  if source is not None and source.frames.shape != frames.shape:
+    raise InputError(
+        f"{result.path}: {describe(frames)}; expected "
+        f"{describe(source.frames)} as its source, {result.source}, has")
 
 
 Row = Mapping[str, str | float | None]

@@ -1,9 +1,10 @@
 """Reads the videos of one system, with their prompts, to be scored."""
 
+from collections.abc import Mapping
 import os
 import pathlib
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from tav_jax.errors import InputError
 _EXPECTED = (
     "a workdir of tav_jax.tune; a folder of samples/ in it; or a folder with "
     'a metadata.jsonl of lines {"file_name": "1.mp4", "text": "the prompt"}, '
-    "each of a video or a folder of frames")
+    'each of a video or a folder of frames, perhaps with the "source" that it '
+    'was made from and the "source_text" that describes that')
 
 
 class Result(NamedTuple):
@@ -23,11 +25,13 @@ class Result(NamedTuple):
     prompt: The prompt that it was made for.
     path: A video file, or a folder of frames.
     source: The video that it was made from, if known.
+    caption: The source's caption, if known.
   """
 
   prompt: str
   path: pathlib.Path
   source: pathlib.Path | None = None
+  caption: str | None = None
 
   def frames(self) -> np.ndarray:
     """uint8 `f h w c`, as `frames` reads them."""
@@ -90,25 +94,42 @@ def _of_samples(directory: pathlib.Path) -> list[Result]:
     if [label for label, _ in edits] != prompts:
       raise TypeError("its files are not those of its prompts")
     source = dict(shown[:-len(prompts)]).get("source")
-    return [Result(prompt, path, source) for prompt, path in edits]
+    return [
+        Result(prompt, path, source, record.get("caption"))
+        for prompt, path in edits]
   except (KeyError, TypeError) as error:
     raise InputError(
         f"{file}: cannot be read ({error!r}); expected {_EXPECTED}") from error
 
 
 def _of_folder(folder: pathlib.Path) -> list[Result]:
-  results = []
-  for where, row in jsonl.read(folder / "metadata.jsonl", _EXPECTED):
-    name, prompt = row.get("file_name"), row.get("text")
-    if not (isinstance(name, str) and isinstance(prompt, str)
-            and name.strip() and prompt.strip()):
-      raise InputError(f"{where}: {row}: expected {_EXPECTED}")
-    result = Result(prompt, names.find(folder / name))
-    if not os.path.exists(result.path):  # Too long a name is no error.
-      raise InputError(
-          f"{where}: {result.path}: no such file; expected a path relative to "
-          f"{folder}")
-    results.append(result)
+  results = [
+      _of_row(folder, where, row)
+      for where, row in jsonl.read(folder / "metadata.jsonl", _EXPECTED)]
   if not results:
     raise InputError(f"{folder}/metadata.jsonl: no rows; expected {_EXPECTED}")
   return results
+
+
+def _of_row(
+    folder: pathlib.Path, where: str, row: Mapping[str, Any]
+) -> Result:
+  """The video of a line of a `metadata.jsonl`."""
+  keys = "file_name", "text", "source", "source_text"
+  given = {key: row[key] for key in keys if row.get(key) is not None}
+  if not set(keys[:2]) <= set(given) or not all(
+      isinstance(value, str) and value.strip() for value in given.values()):
+    raise InputError(f"{where}: {row}: expected {_EXPECTED}")
+
+  def find(name: str) -> pathlib.Path:
+    path = names.find(folder / name)
+    if not os.path.exists(path):  # Too long a name is no error.
+      raise InputError(
+          f"{where}: {path}: no such file; expected a path relative to "
+          f"{folder}")
+    return path
+
+  return Result(
+      given["text"], find(given["file_name"]),
+      find(given["source"]) if "source" in given else None,
+      given.get("source_text"))

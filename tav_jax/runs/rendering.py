@@ -107,6 +107,7 @@ def write(
     results.write(
         directory, [("source", clip.frames), *checks, *named], clip.fps,
         dataclasses.asdict(settings) | {
+            "caption": job.settings.video.caption,
             "psnr_db": {k: round(v, 2) for k, v in found.items()}})
   processes.wait()
   log.info(

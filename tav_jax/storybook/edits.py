@@ -10,8 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from tav_jax.storybook.world import scene as scenes
-from tav_jax.storybook.world.motion import video
-from tav_jax.storybook.world.render import render
 from tav_jax.storybook.world.scene import Scene
 
 KINDS = ("subject", "background", "attribute", "style", "multiple")
@@ -36,22 +34,25 @@ class Source(NamedTuple):
   edits: list[Edit]
 
 
-def sources(count: int, seed: int) -> list[Source]:
+def sources(count: int, seed: int, free: bool = False) -> list[Source]:
   """The benchmark's videos; the first ones do not depend on `count`.
 
   Subjects and verbs take turns. Sources are plain: natural colour, no garment,
   no style. No source and no edit shows a pair that training holds out.
+
+  Args:
+    count: Number of videos.
+    seed: Seed of the drawings.
+    free: Whether looks and the camera are random, as in the world's second
+      edition; an edit has its source's.
   """
-  return [_source(i, np.random.default_rng([seed, i])) for i in range(count)]
+  return [
+      _source(i, np.random.default_rng([seed, i]), free)
+      for i in range(count)]
 
 
-def draw(first: Scene, frames: int, size: int) -> np.ndarray:
-  """The clip that begins with a scene, uint8 `f h w c`."""
-  return np.stack([render(scene, size) for scene in video(first, frames)])
-
-
-def _source(i: int, rng: np.random.Generator) -> Source:
-  drawn = scenes.random_scene(rng)
+def _source(i: int, rng: np.random.Generator, free: bool) -> Source:
+  drawn = scenes.random_scene(rng, free=free)
   subject = scenes.SUBJECTS[i % len(scenes.SUBJECTS)]
   source = dataclasses.replace(
       drawn, subject=subject, colour="", wearing="", style="",

@@ -1,6 +1,6 @@
 """A scene's picture."""
 
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -13,7 +13,7 @@ from tav_jax.storybook.world import (
   props,
   styles,
 )
-from tav_jax.storybook.world.pen import COLOURS, Pen
+from tav_jax.storybook.world.pen import COLOURS, Pen, WHITE
 from tav_jax.storybook.world.scene import Scene
 from tav_jax.storybook.world.subjects import TABLE as SUBJECTS
 
@@ -27,6 +27,27 @@ def render(scene: Scene, size: int = 64) -> UInt8[np.ndarray, "size size 3"]:
   canvas = Image.new("RGB", (whole, whole))
   draw(canvas, Pen.whole(ImageDraw.Draw(canvas), whole, scene.zoom), scene)
   return styles.apply(canvas, scene.style, size)
+
+
+def without_subject(
+    scene: Scene, size: int
+) -> UInt8[np.ndarray, "size size 3"]:
+  """Draws a scene without its subject and what the subject brings."""
+  whole = FINER * size
+  canvas = Image.new("RGB", (whole, whole))
+  places.draw(
+      canvas, Pen.whole(ImageDraw.Draw(canvas), whole, scene.zoom), scene)
+  return styles.apply(canvas, scene.style, size)
+
+
+def silhouette(scene: Scene, size: int) -> Bool[np.ndarray, "size size"]:
+  """The pixels of which more than half is the subject or what it brings."""
+  whole = FINER * size
+  canvas = Image.new("RGB", (whole, whole))
+  pen = Pen.whole(ImageDraw.Draw(canvas), whole, scene.zoom)
+  _character(pen.lit(lambda colour: WHITE), scene)
+  covered = canvas.convert("L").resize((size, size), Image.Resampling.BOX)
+  return np.asarray(covered) > 127
 
 
 def draw(canvas: Image.Image, pen: Pen, scene: Scene) -> None:
