@@ -2,10 +2,7 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 
-from conftest import ROOT
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -171,33 +168,29 @@ def test_variants_change_known_keys(name):
 
 
 @pytest.mark.slow
-def test_the_benchmark_end_to_end(tmp_path):
+def test_the_benchmark_end_to_end(tmp_path, caplog):
   random_checkpoint.write(tmp_path / "model", "tiny1")
-  command = [
-      sys.executable, "-m", "tav_jax.evaluate",
-      "--config=configs/storybook_edit.py", f"--workdir={tmp_path}/out",
-      "--config.videos=2", "--config.only=('vdm_baseline', 'image_model')",
-      f"--config.run.model.checkpoint={tmp_path}/model",
-      "--config.run.optimizer.steps=1", "--config.run.sampling.steps=2",
-      "--config.run.video.frames=2", "--config.run.video.width=16",
-      "--config.run.video.height=16"]
-  out = tmp_path / "out"
-  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-  assert done.returncode == 0, done.stderr
+  config, out = storybook_edit.get_config().unlock(), tmp_path / "out"
+  config.videos, config.only = 1, ("vdm_baseline", "image_model")
+  config.run.model.checkpoint = str(tmp_path / "model")
+  config.run.optimizer.steps, config.run.sampling.steps = 1, 2
+  config.run.video.update(frames=2, width=16, height=16)
+  out.mkdir()
+  evaluation.run(config, out)
   # Strict JSON, without Infinity or NaN.
   rows = json.loads(
       (out / "edits.json").read_text(), parse_constant=pytest.fail)
   systems = [
       "the source", "the true edit", "a still video", "vdm_baseline",
       "image_model"]
-  assert [row["system"] for row in rows] == systems * 10
+  assert [row["system"] for row in rows] == systems * 5
   scores = {row["system"]: row for row in json.loads(
       (out / "scores.json").read_text())}
   assert list(scores) == systems
   name = "unedited PSNR"
   assert scores["the source"][name][0] > scores["image_model"][name][0]
   page = (out / "report.html").read_text()
-  assert page.count("<video") == 50 and "Differences" in page
+  assert page.count("<video") == 25 and "Differences" in page
   for row in rows:
     if row["system"] == "the true edit":
       assert 0 <= row["change shown"] <= 100 >= row["rest shown"] >= 0
@@ -208,11 +201,11 @@ def test_the_benchmark_end_to_end(tmp_path):
   assert np.isclose(apart[name][0], expected)
 
   before = {f: f.stat().st_mtime_ns for f in out.rglob("*.png")}
-  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-  assert done.returncode == 0, done.stderr
-  assert "4 runs, 4 of them done before" in done.stderr
+  with caplog.at_level("INFO"):
+    evaluation.run(config, out)
+  assert "2 runs, 2 of them done before" in caplog.text
   assert before == {f: f.stat().st_mtime_ns for f in out.rglob("*.png")}
   assert rows == json.loads((out / "edits.json").read_text())
-  other = subprocess.run(
-      [*command, "--config.seed=1"], cwd=ROOT, capture_output=True, text=True)
-  assert other.returncode == 2 and "use another workdir" in other.stderr
+  config.seed = 1
+  with pytest.raises(InputError, match="use another workdir"):
+    evaluation.run(config, out)
