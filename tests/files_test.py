@@ -277,6 +277,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
       "huge.webp": declares(webp, b"\xff\x3f\0" * 2, webp.find(b"VP8X") + 12),
       "huge.gif": declares(gif.read_bytes(), b"\xff" * 4, 6),
       "huge.png": declares(png.read_bytes(), b"\0\0\xee\xee" * 2, 16),
+      "a.heic": (CASES / "rot90.mp4").read_bytes().replace(b"isom", b"heic"),
       "cut.mp4": (CASES / "rot90.mp4").read_bytes()[:3000]}
   for name, content in contents.items():
     (tmp_path / name).write_bytes(content)

@@ -183,6 +183,14 @@ def test_animated_pictures_are_videos():
   assert len(frames) == 6 and read(CASES / "a.webp").fps == 10
 
 
+def test_pictures_one_after_the_other_are_a_video(tmp_path):
+  Image.fromarray(quarters.draw()).save(tmp_path / "a.jpg", quality=95)
+  (tmp_path / "a.mjpeg").write_bytes(3 * (tmp_path / "a.jpg").read_bytes())
+  frames = video.read_all(tmp_path / "a.mjpeg")
+  assert len(frames) == 3 and quarters.show(frames[2], within=5)
+  assert len(video.read_all(tmp_path / "a.jpg")) == 1
+
+
 def test_datasets_read_what_is_seen(tmp_path):
   """Pictures lie on white, and an animated WebP is a clip."""
   for name, file in (("pictures", "rgba/0000.png"), ("clips", "a.webp")):

@@ -23,6 +23,7 @@ _NOT_VIDEO = (
     Disposition.attached_pic | Disposition.timed_thumbnails |
     Disposition.dependent)
 _TEXT_ART = ("tty", "bin", "xbin", "adf", "idf", "ansi")
+_HEIC = ("heic", "heix", "heim", "heis", "mif1")  # Pictures, in tiles.
 # FFmpeg's own decoders of these leave out what is transparent.
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -64,13 +65,15 @@ def _stream(
       if not stream.disposition & _NOT_VIDEO]
   if not streams or container.format.name in _TEXT_ART:
     raise InputError(f"{path}: it has no video stream")
-  if (container.streams.video[0].codec_context.codec_tag or "").lower() in (
-      "dvh1", "dvhe"):
+  if container.metadata.get("major_brand", "") in _HEIC:
+    raise InputError(
+        f"{path}: HEIC is not read; convert it to a jpg or a png")
+  defaults = [s for s in streams if s.disposition & Disposition.default]
+  stream = (defaults or streams)[0]
+  if stream.codec_context.codec_tag in ("dvh1", "dvhe"):
     raise InputError(
         f"{path}: Dolby Vision without a base layer that others can show; "
         "expected SDR, HDR10 or HLG")
-  defaults = [s for s in streams if s.disposition & Disposition.default]
-  stream = (defaults or streams)[0]
   check_size(stream.codec_context.width, stream.codec_context.height, path)
   return stream
 
@@ -138,8 +141,12 @@ def _decoded(
     context = av.CodecContext.create(_WITH_ALPHA[context.name], "r")
     context.extradata = given
   context.options = {"max_pixels": str(_MOST_PIXELS)}
-  for packet in container.demux(stream):
-    yield from context.decode(packet)
+  try:
+    for packet in container.demux(stream):
+      yield from context.decode(packet)
+  except av.FFmpegError:
+    yield from context.decode(None)  # What it held back until now.
+    raise
 
 
 def _deinterlaced(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:

@@ -31,6 +31,7 @@ SUFFIXES = frozenset((
     ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"))
 """Endings of the files that are frames in a folder of frames."""
 
+_STREAMS = (".mj2", ".mjpeg", ".mjpg")  # They begin as a picture does.
 _MOST_PIXELS = 89_478_485  # Pillow's own bound: a quarter of a gigabyte.
 _WHITE = (255, 255, 255)
 
@@ -81,18 +82,21 @@ def read(path: str | os.PathLike) -> Image.Image:
 
 
 def kind(path: pathlib.Path) -> str:
-  """"still", "animated WebP", or "" for what is no still picture.
+  """"still", "animated WebP", or "" for what FFmpeg is to read.
 
   Raises:
     InputError: If it declares an absurd size.
   """
+  if path.suffix.lower() in _STREAMS:
+    return ""
   with _about(path):
     try:
       with _opened(path) as image:
         if not getattr(image, "is_animated", False):
           return "still"
-        return {"WEBP": "animated WebP", "MPO": "still"}.get(
-            str(image.format), "")
+        if image.format == "WEBP":
+          return "animated WebP"
+        return "still" if image.format in ("MPO", "TIFF") else ""
     except UnidentifiedImageError:
       return ""
 
@@ -131,7 +135,7 @@ def webp_seconds(path: pathlib.Path) -> list[float]:
 def _opened(path: pathlib.Path) -> Iterator[Image.Image]:
   Image.init()
   with warnings.catch_warnings():
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    warnings.simplefilter("ignore")  # What matters is an error here.
     with Image.open(path, formats=_FORMATS) as image:
       if image.width * image.height > _MOST_PIXELS:
         raise InputError(

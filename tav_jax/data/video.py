@@ -45,7 +45,7 @@ _FITS = {
     "pad": lambda image, size: ImageOps.pad(
         image, size, Image.Resampling.BICUBIC),
 }
-_MOST_BYTES = 2**31  # Of a video that is read whole.
+_MOST_BYTES, _MOST_FRAMES = 2**31, 20_000  # Of a video that is read whole.
 _EXPECTED = "a video such as an mp4, or a folder of frames"
 
 
@@ -125,7 +125,7 @@ def read_all(path: str | os.PathLike) -> np.ndarray:
 
   Raises:
     InputError: If it cannot be read to its end, has frames of different sizes,
-      or needs more than two gigabytes.
+      or is longer than 20,000 frames or two gigabytes.
   """
   path = pathlib.Path(path)
   found: list[np.ndarray] = []
@@ -135,10 +135,11 @@ def read_all(path: str | os.PathLike) -> np.ndarray:
         array = np.asarray(_displayed(path, frame))
         if found and array.shape != found[0].shape:
           raise InputError(f"{path}: its frames have different sizes")
-        if (len(found) + len(places)) * array.nbytes > _MOST_BYTES:
+        count = len(found) + len(places)
+        if count > _MOST_FRAMES or count * array.nbytes > _MOST_BYTES:
           raise InputError(
-              f"{path}: over {_MOST_BYTES:,} bytes of pixels; expected a "
-              "shorter or a smaller video")
+              f"{path}: over {_MOST_FRAMES:,} frames or {_MOST_BYTES:,} bytes "
+              "of pixels; expected a shorter or a smaller video")
         found += [array] * len(places)
     except InputError:
       raise
