@@ -1,11 +1,12 @@
 r"""Scores of a real video by this project and by transformers' Flax CLIP.
 
-  python -m bench.clip_scores --shape=vit-l-14 --video=my.mp4
+  PYTHONPATH=.venv/oracles python -m bench.clip_scores --shape=vit-l-14 \
+      --video=my.mp4
 
 Writes a CLIP of a published shape with random weights, loads it both ways,
 scores the video's first frames with each, starting from the file, and prints
-the scores and their difference. Needs the packages of the tests; vit-h-14 takes
-16 GB of memory.
+the scores and their difference. Needs what launch/test.sh installs; vit-h-14
+takes 16 GB of memory.
 """
 
 import pathlib

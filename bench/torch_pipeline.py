@@ -1,6 +1,6 @@
 r"""Compares pictures by this project and by diffusers' own PyTorch pipeline.
 
-  pip install torch diffusers==0.35.2
+  pip install torch diffusers==0.35.2 transformers==4.57.6
   python -m bench.torch_pipeline --checkpoint=runs/pretrain/model \
       --out=runs/torch-pipeline
 

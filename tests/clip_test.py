@@ -75,6 +75,7 @@ def assert_equals_oracle(directory, config, params):
       scale * image @ text.T, expected.logits_per_image, atol=1e-4, rtol=0)
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("eos_token", [2, 613])
 @pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
 def test_export_loads_in_transformers_and_here(
@@ -107,6 +108,7 @@ def test_where_a_text_ends():
   assert np.abs(texts[8] - texts[9]).max() > 1e-3
 
 
+@pytest.mark.oracle
 def test_embedded_clip(storybook):
   """Loads here as in transformers, by its name and as a directory."""
   directory = pretrained.files.locate("storybook") / "clip"
@@ -133,6 +135,7 @@ def test_names_are_transformers(storybook, tmp_path):
   assert written["logit_scale"].shape == ()
 
 
+@pytest.mark.oracle
 def test_flax_weights_load(storybook, tmp_path):
   """openai/clip-vit-base-patch32 has them and no safetensors."""
   directory = pretrained.files.locate("storybook") / "clip"

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from diffusers import FlaxDDPMScheduler
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,10 +41,13 @@ def old_clip(monkeypatch):
       if a_min is not None else clip(*args))
 
 
+@pytest.mark.oracle
 @pytest.mark.usefixtures("same_noise", "old_clip")
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("clip", [True, False])
 def test_every_step_is_diffusers(prediction, clip):
+  from diffusers import FlaxDDPMScheduler
+
   schedule = dataclasses.replace(
       SHORT, prediction=prediction, clip_sample=clip)
   oracle = FlaxDDPMScheduler(

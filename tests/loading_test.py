@@ -320,6 +320,7 @@ def hub(original, tmp_path, monkeypatch):
   server.server_close()
 
 
+@pytest.mark.versions
 def test_hub_downloads_what_it_needs_and_then_works_offline(hub, expected):
   server, handler = hub
   assert_same(load("own/tiny"), expected)

@@ -22,13 +22,24 @@ from transformers import CLIPTextConfig, FlaxCLIPTextModel
 
 from bench import random_checkpoint
 import tav_jax
+from tav_jax.models import clip
 from tav_jax.models.clip import CLIPTextModel
-from tav_jax.models.unet import UNet3D
+from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.models.vae import AutoencoderKL
-from tav_jax.pretrained import files, load_unet, names
+from tav_jax.pretrained import (
+  files,
+  load,
+  load_unet,
+  names,
+  pipeline,
+  shapes,
+  vocabulary,
+)
+from tav_jax.pretrained.parts import token_ids
 from tav_jax.sampling import ddim
 from tav_jax.sampling.schedule import Schedule
 
+pytestmark = pytest.mark.oracle
 STYLES = ("tiny1", "tiny2")
 
 
@@ -145,6 +156,48 @@ def test_text_encoder(checkpoint):
       CLIPTextModel(ours.text_encoder.config).apply(
           {"params": ours.text_encoder.params}, tokens),
       oracle(tokens, params=params).last_hidden_state, rtol=0, atol=1e-4)
+
+
+def test_what_pretraining_writes_is_theirs(tmp_path, exact_gelu):
+  """One level without attention, but in the middle; float16 on disk."""
+  tokenizer = vocabulary.load_tokenizer(
+      files.locate("storybook") / "tokenizer")
+  random = np.random.default_rng(0)
+  draw = lambda shapes: jax.tree.map(
+      lambda x: (0.2 * random.standard_normal(x.shape)).astype(np.float16),
+      shapes)
+  unet = UNetConfig(
+      channels=(32,), layers=(2,), heads=(4,), down_attention=(False,),
+      up_attention=(False,), text_width=16, temporal="none", sample_size=8)
+  text = clip.CLIPTextConfig(
+      vocab_size=614, positions=24, width=16, mlp_width=64, layers=1, heads=4)
+  of_text = shapes.of(
+      CLIPTextModel(text), jax.ShapeDtypeStruct((1, 24), jnp.int32))
+  pipeline.write_unet(tmp_path, unet, draw(shapes.of_unet(unet)))
+  pipeline.write_text_encoder(tmp_path, text, draw(of_text), tokenizer)
+
+  config, params = load_unet(tmp_path, temporal="none")
+  oracle, _ = FlaxUNet2DConditionModel.from_config(
+      files.read_config(tmp_path / "unet"), return_unused_kwargs=True)
+  latents = random.standard_normal((2, 8, 8, 4), np.float32)
+  embeds = random.standard_normal((2, 5, 16), np.float32)
+  times = jnp.array([3, 700])
+  expected = jax.jit(oracle.apply)(
+      {"params": params}, channels_first(latents), times, embeds).sample
+  output = jax.jit(UNet3D(config).apply)(
+      {"params": params}, latents[:, None], times, embeds)
+  np.testing.assert_allclose(
+      channels_first(output[:, 0]), expected, rtol=0, atol=1e-4)
+
+  directory = tmp_path / "text_encoder"
+  ours = load.load_weights(directory, of_text, jnp.float32)
+  tokens, _ = token_ids(tokenizer, 24, ["a man is running", ""])
+  encoder = FlaxCLIPTextModel.from_pretrained(
+      directory, config=CLIPTextConfig.from_pretrained(directory))
+  encoder.params = jax.tree.map(lambda x: x.astype("float32"), encoder.params)
+  np.testing.assert_allclose(
+      jax.jit(CLIPTextModel(text).apply)({"params": ours}, tokens),
+      encoder(tokens).last_hidden_state, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])

@@ -129,6 +129,7 @@ def set_timesteps():
   return scope["set_timesteps"]
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_timesteps_are_those_of_diffusers(spacing, set_timesteps):
   """But where theirs are one too many, or out of the model's range."""

@@ -28,6 +28,7 @@ def defaults_of_diffusers(name):
   return dict(zip(names, values, strict=True))
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("name", schedulers.DEFAULTS)
 def test_defaults_are_each_schedulers_own(name):
   """What a config says with nothing and with all of diffusers' defaults."""

@@ -42,6 +42,7 @@ def test_consistency_of_known_vectors():
                     np.sin(turn).mean())
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("clip", ["storybook", "random"])
 def test_scores_are_those_of_transformers(frames, tmp_path, clip):
   """From uint8 frames to numbers, with transformers' Flax CLIP."""

@@ -15,6 +15,7 @@ from tav_jax.pretrained import files
 from tav_jax.pretrained.parts import token_ids
 from tav_jax.pretrained.vocabulary import load_tokenizer
 
+pytestmark = pytest.mark.versions
 STORYBOOK = files.locate("storybook") / "tokenizer"  # Saved by transformers 4.
 NEWEST = DATA / "transformers5_tokenizer"  # By transformers 5.
 

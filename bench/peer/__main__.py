@@ -1,6 +1,6 @@
 r"""Time and memory of this project beside the same method in PyTorch.
 
-  pip install torch diffusers==0.35.2
+  pip install torch diffusers==0.35.2 transformers==4.57.6
   python -m bench.peer --checkpoint=storybook
   python -m bench.random_checkpoint --size=sd1 --out=runs/sd1
   python -m bench.peer --checkpoint=runs/sd1 --frames=8 --size=256
