@@ -165,11 +165,12 @@ def test_shards(tmp_path):
     (SHARDS | {"conv_in.bias": "../secret.safetensors"},
      "names '../secret.safetensors'; expected files beside it"),
     (SHARDS | {"conv_in.bias": "/etc/passwd"}, "names '/etc/passwd'"),
-    (SHARDS | {"conv_in.bias": ".."}, "names .., which"),
+    (SHARDS | {"conv_in.bias": ".."}, "names '..', which is not there"),
+    (SHARDS | {"conv_in.bias": "9" * 400}, "which is not there"),
     (SHARDS | {"conv_in.bias": f"{WEIGHTS}-7.safetensors"},
-     f"names {WEIGHTS}-7.safetensors, which is not there"),
+     f"names '{WEIGHTS}-7.safetensors', which is not there"),
     (SHARDS | {"conv_out.bias": f"{WEIGHTS}-1.safetensors"},
-     f"says that {WEIGHTS}-1.safetensors has conv_out.bias, which it does not"),
+     f"says that {WEIGHTS}-1.safetensors has 'conv_out.bias', which it do"),
     ({"conv_in.bias": 3}, "weight_map is none"), ([], "weight_map is none"),
     (None, "weight_map is none"), ({}, "weight_map is none")])
 def test_indices_that_name_what_is_not_there(tmp_path, weight_map, says):

@@ -16,6 +16,7 @@ import safetensors
 
 from tav_jax.errors import InputError
 from tav_jax.pretrained import foreign, foreign_files, names
+from tav_jax.pretrained.reader import shown
 from tav_jax.types import FlatParams
 
 _STEMS = (
@@ -89,22 +90,23 @@ def _read_index(file: pathlib.Path) -> dict[str, np.ndarray]:
     raise InputError(
         f"{file}: weight_map is none; expected an object that has the name of "
         f"a file for each weight; {_AGAIN}")
+  here = {other.name for other in file.parent.iterdir()}
   for shard in sorted(set(index.values())):
-    if pathlib.PurePath(shard).name != shard or "\\" in shard:
+    if "/" in shard or "\\" in shard:
       raise InputError(
-          f"{file}: weight_map names {shard!r}; expected files beside it, "
+          f"{file}: weight_map names {shown(shard)}; expected files beside it, "
           "without a directory")
-    if not (file.parent / shard).is_file():
+    if shard not in here:
       raise InputError(
-          f"{file}: weight_map names {shard}, which is not there; "
+          f"{file}: weight_map names {shown(shard)}, which is not there; "
           f"{_AGAIN.replace('it', 'that file')}")
   arrays = read_safetensors(
       file.parent / shard for shard in sorted(set(index.values())))
   for name, shard in index.items():
     if name not in arrays:
       raise InputError(
-          f"{file}: weight_map says that {shard} has {name}, which it does "
-          f"not; {_AGAIN}")
+          f"{file}: weight_map says that {shard} has {shown(name)}, which it "
+          f"does not; {_AGAIN}")
   return arrays
 
 
