@@ -330,7 +330,7 @@ def test_nothing_is_made_of_sizes_that_weights_do_not_have(tmp_path):
       "block_out_channels": [16384] * 3, "attention_head_dim": 16}
   (tmp_path / "config.json").write_text(json.dumps(config))
   with pytest.raises(InputError, match="the weights are not those") as e:
-    load.load_unet(tmp_path)
+    pretrained.load_unet(tmp_path)
   assert "_temp" not in str(e.value)
 
 
