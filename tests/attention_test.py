@@ -49,8 +49,21 @@ def under_literal_mask(q, k, v, seen):
   return jnp.einsum("bnqk,bnkd->bnqd", weights, flat(v)).reshape(q.shape)
 
 
-def spatial(q, k, v, visible="sparse_causal", **how):
-  return attention.attend(q, k, v, visible, **how)
+spatial = jax.jit(
+    attention.attend, static_argnames=("visible", "kernel", "block"))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def with_gradients(function, upstream, *args):
+  """What a function gives, and the gradients of its product with `upstream`."""
+  found, pull = jax.vjp(function, *args)
+  return found, pull(upstream)
+
+
+def assert_close(found, expected, atol=2e-6, gradients=5e-6):
+  np.testing.assert_allclose(found[0], expected[0], atol=atol)
+  for a, b in zip(found[1], expected[1], strict=True):
+    np.testing.assert_allclose(a, b, atol=gradients)
 
 
 @pytest.mark.parametrize("visible", SEEN)
@@ -74,13 +87,9 @@ def test_kernels_equal_the_plain_one(kernel, visible, monkeypatch):
   """Forward and gradient."""
   monkeypatch.setitem(attention.KERNELS, kernel, OTHERS[kernel])
   q, k, v, upstream = (random(i, 2, 2, 4, 7, 8) for i in range(4))
-  pull = lambda kernel: jax.vjp(
-      lambda *a: spatial(*a, visible, kernel=kernel), q, k, v)
-  expected, back = pull("blockwise")
-  found, other_back = pull(kernel)
-  np.testing.assert_allclose(found, expected, atol=2e-6)
-  for a, b in zip(other_back(upstream), back(upstream), strict=True):
-    np.testing.assert_allclose(a, b, atol=5e-6)
+  run = lambda kernel: with_gradients(
+      lambda *a: attention.attend(*a, visible, kernel), upstream, q, k, v)
+  assert_close(run(kernel), run("blockwise"))
 
 
 @pytest.mark.parametrize("row", [
@@ -110,13 +119,12 @@ def test_flash_in_blocks_that_do_not_fit(queries, keys):
         for i, seen in enumerate(sees)]
     return jnp.swapaxes(jnp.concatenate(frames, 2)[0], -1, -2)
 
-  expected, back = jax.vjp(plain, q, k, v)
-  found, other_back = jax.vjp(
+  found = with_gradients(
       lambda *a: flash.attention(
-          *a, pairs, block_q=128, block_k=128, interpret=True), q, k, v)
-  np.testing.assert_allclose(found, expected, atol=2e-6)
-  for a, b in zip(other_back(upstream), back(upstream), strict=True):
-    np.testing.assert_allclose(a, b, atol=1e-5)
+          *a, pairs, block_q=128, block_k=128, interpret=True),
+      upstream, q, k, v)
+  assert_close(
+      found, with_gradients(plain, upstream, q, k, v), gradients=1e-5)
 
 
 def test_temporal_attention_adds_its_bias_to_the_scores():
@@ -133,45 +141,35 @@ def test_temporal_attention_in_blocks_of_positions(monkeypatch):
   q, k, v, upstream = (random(i, 1, 3, 6, 4, 8) for i in range(4))
   bias = random(4, 3, 4, 4)
 
-  def run():
-    return jax.vjp(lambda *a: attention.temporal(*a, bias), q, k, v)
-
-  expected, pull = run()
-  gradients = pull(upstream)
+  run = lambda: with_gradients(
+      lambda *a: attention.temporal(*a, bias), upstream, q, k, v)
+  expected = run()
   # Two positions at a time fit in this; none alone in the second.
   for limit, blocks in ((2 * 3 * 16, 3), (1, 6)):
     monkeypatch.setattr(attention, "_SCORES_AT_A_TIME", limit)
     assert attention._position_blocks(q.shape) == blocks
-    found, pull = run()
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
-        (found, pull(upstream)), (expected, gradients))
+    assert_close(run(), expected, atol=1e-6, gradients=1e-6)
 
 
 def test_frame_depends_on_itself_the_first_and_the_previous_alone():
   x = random(0, 1, 2, 6, 5, 4)
 
-  def output(x, frame):
+  @jax.jit
+  @jax.grad
+  def gradient(x, frame):
     return spatial(x, x, x)[:, :, frame].sum()
 
   for frame in range(6):
-    reach = np.abs(jax.grad(output)(x, frame)).sum(axis=(0, 1, 3, 4))
+    reach = np.abs(gradient(x, frame)).sum(axis=(0, 1, 3, 4))
     assert set(np.flatnonzero(reach)) == {0, max(frame - 1, 0), frame}
 
 
 @pytest.mark.parametrize("block", [1, 3, 8, 100])
 def test_blocks_equal_plain(block):
-  q, k, v = (random(i, 2, 2, 3, 8, 4) for i in range(3))
-
-  def loss(block):
-    return lambda *a: (spatial(*a, block=block) ** 2).sum()
-
-  np.testing.assert_allclose(
-      spatial(q, k, v, block=block),
-      spatial(q, k, v), atol=1e-6)
-  for a, b in zip(jax.grad(loss(block), (0, 1, 2))(q, k, v),
-                  jax.grad(loss(0), (0, 1, 2))(q, k, v), strict=True):
-    np.testing.assert_allclose(a, b, atol=1e-5)
+  q, k, v, upstream = (random(i, 2, 2, 3, 8, 4) for i in range(4))
+  run = lambda block: with_gradients(
+      lambda *a: attention.attend(*a, block=block), upstream, q, k, v)
+  assert_close(run(block), run(0), atol=1e-6, gradients=1e-5)
 
 
 def test_blocks_bound_memory():

@@ -2,10 +2,8 @@
 
 import csv
 import json
-import subprocess
-import sys
 
-from conftest import ROOT
+import commands
 import jax
 import numpy as np
 import pytest
@@ -105,13 +103,10 @@ def test_grid_shows_every_picture():
 @pytest.mark.slow
 def test_evaluate_writes_tables_and_sheets(random_judge, tmp_path):
   judge.save(tmp_path / "judge", random_judge)
-  done = subprocess.run(
-      [sys.executable, "-m", "tav_jax.evaluate",
-       "--config=configs/evaluate_storybook.py", f"--workdir={tmp_path}/out",
-       f"--config.judge={tmp_path}/judge", "--config.prompts=3",
-       "--config.sampling.steps=2"],
-      cwd=ROOT, capture_output=True, text=True)
-  assert done.returncode == 0, done.stderr
+  commands.finish(
+      "evaluate --config=configs/evaluate_storybook.py --config.prompts=3 "
+      f"--workdir={tmp_path}/out --config.judge={tmp_path}/judge "
+      "--config.sampling.steps=2")
   rows = json.loads((tmp_path / "out/judge.json").read_text())
   assert [(row["captions"], row["pictures"]) for row in rows] == [
       (captions, pictures) for captions in ("seen pairs", "held-out pairs")

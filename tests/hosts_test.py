@@ -5,10 +5,9 @@ import os
 import pathlib
 import re
 import socket
-import subprocess
-import sys
 
-from conftest import CACHE, ROOT
+import commands
+from conftest import ROOT
 import numpy as np
 from PIL import Image
 import pytest
@@ -25,38 +24,26 @@ TINY = (
     "--config.optimizer.steps=2", "--config.optimizer.steps_per_dispatch=1",
     "--config.optimizer.eps=1e-2", "--config.sampling.steps=2",
     "--config.sampling.batch_size=1", "--config.run.checkpoint_every=1",
+    "--config.sampling.guidance=1",  # Of one program with inversion.
     "--config.run.export=True")
 
 
-def start(command, devices, *flags, process=None):
-  """A command with as many devices, alone or one of two processes."""
-  environment = {
-      "JAX_COMPILATION_CACHE_DIR": str(CACHE),
-      "XLA_FLAGS": os.environ.get("XLA_FLAGS", "")
-      + f" --xla_force_host_platform_device_count={devices}"}
-  if process is not None:
-    port, i = process
-    flags = *flags, "--multi_host"
-    environment |= {
-        "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
-        "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": str(i)}
-  return subprocess.Popen(
-      [sys.executable, "-m", f"tav_jax.{command}", *flags], cwd=ROOT,
-      stderr=subprocess.PIPE, text=True, env=os.environ | environment)
-
-
-def finish(*processes) -> list[str]:
-  told = [process.communicate()[1] for process in processes]
-  assert not any(process.returncode for process in processes), told
-  return told
-
-
 def on_two(command, devices, *flags) -> list[str]:
+  """What two processes say, each with as many devices, that run a command."""
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
-  return finish(*(
-      start(command, devices, *flags, process=(port, i)) for i in range(2)))
+  environment = os.environ | commands.ENVIRONMENT | {
+      "XLA_FLAGS": os.environ["XLA_FLAGS"]
+      + f" --xla_force_host_platform_device_count={devices}",
+      "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": "2"}
+  both = [
+      commands.start(
+          command, *flags, "--multi_host",
+          env=environment | {"JAX_PROCESS_ID": str(i)}) for i in range(2)]
+  told = [process.communicate()[1] for process in both]
+  assert not any(process.returncode for process in both), told
+  return told
 
 
 def numbers(workdir: pathlib.Path):
@@ -97,7 +84,7 @@ def test_two_processes_tune_invert_sample_and_export_as_one(
   workdir, told = pair
   assert "4 x cpu" in told[0] and "exported" in told[0]
   assert not re.search("training|tuning|exported", told[1])
-  finish(start("tune_many", 1, *lists, f"--workdir={tmp_path}"))
+  commands.finish("tune_many", *lists, f"--workdir={tmp_path}")
   for name in ("one", "two"):
     losses, frames, kernel = numbers(workdir / name)
     expected, pictures, weights = numbers(tmp_path / name)
@@ -123,6 +110,7 @@ def test_two_processes_sample_a_workdir(pair):
   on_two(
       "sample", 1, f"--workdir={workdir}", "--config.mesh.video=1",
       "--config.mesh.model=2", "--config.mesh.frame=1",
+      "--config.sampling.guidance=7", "--config.sampling.start=random",
       "--config.sampling.prompts=('a cat is skiing',)")
   (samples,) = workdir.glob("samples/step_000002_*")
   record = json.loads((samples / "record.json").read_text())

@@ -188,6 +188,7 @@ def evaluate(root, workdir, model, shard):
       "root": str(root), "shard": shard, "clip": "storybook",
       "pick_score": "storybook", "run.model.checkpoint": str(model),
       "run.optimizer.steps": 1, "run.sampling.steps": 2,
+      "run.sampling.guidance": 1.0,
       "run.video.frames": 2, "run.video.width": 16, "run.video.height": 16})
   evaluate_lib.main(config, workdir)
 

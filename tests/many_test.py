@@ -157,7 +157,7 @@ def test_videos_are_tuned_together_as_alone(tmp_path, base):
   base.model.checkpoint = str(tmp_path / "model")
   base.video.update({"frames": 2, "width": 16, "height": 16})
   base.optimizer.update({"steps": 2, "steps_per_dispatch": 1, "eps": 1e-2})
-  base.sampling.update({"steps": 2, "batch_size": 1})
+  base.sampling.update({"steps": 2, "batch_size": 1, "guidance": 1.0})
   base.run.checkpoint_every = 1
   text = (
       "video,caption,prompts,video.start,seed,name\n"

@@ -63,8 +63,7 @@ for visible in (*attention.VISIBLE, "text"):
 
 UNET = COMMON + """
 import dataclasses
-from unet_test import CONFIG
-from tav_jax.models.unet import UNet3D
+from unet_test import CONFIG, drawn
 from tav_jax.models.layers import Execution
 from tav_jax.pretrained import names
 from tav_jax.training import optim, step
@@ -75,13 +74,12 @@ config = dataclasses.replace(
     CONFIG, execution=Execution(remat=True), convolution="pseudo_3d")
 latents = random(0, 2, 1, 8, 5, 6, 4)
 text = random(1, 2, 1, 3, config.text_width)
-params = jax.jit(UNet3D(config).init)(
-    jax.random.key(0), latents[0], jnp.array([3]), text[0])["params"]
-leaves, tree = jax.tree.flatten(params)
-params = jax.tree.unflatten(
-    tree, [x + 0.02 * random(i, *x.shape) for i, x in enumerate(leaves)])
+normal = np.random.default_rng(1).standard_normal
+params = {
+    path: x + 0.02 * normal(x.shape, np.float32)  # Of which none is zero.
+    for path, x in names.flatten(drawn(config)).items()}
 trainable, frozen = map(names.unflatten, optim.split(
-    names.flatten(params), ("attn1/to_q", "attn_temp")))
+    params, ("attn1/to_q", "attn_temp")))
 optimizer = optim.adamw(1e-3, eps=1e-2)
 one_step = step.make_step(step.tuning_loss(
     lambda *trees: network(config, *trees), Schedule()), optimizer)

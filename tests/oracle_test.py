@@ -116,27 +116,27 @@ def test_autoencoder(checkpoint):
       tuple(_FLAX_ATTENTION.get(key, key) for key in path): x
       for path, x in traverse_util.flatten_dict(ours.vae.params).items()})
   image = jax.random.uniform(jax.random.key(0), (2, 16, 24, 3), minval=-1)
-  posterior = oracle.apply(
-      {"params": params}, channels_first(image), method="encode").latent_dist
-  vae = AutoencoderKL(ours.vae.config)
-  mean, logvar = vae.apply(
-      {"params": ours.vae.params}, image, method="encode")
+  theirs = functools.partial(jax.jit(
+      oracle.apply, static_argnames="method"), {"params": params})
+  posterior = theirs(channels_first(image), method="encode").latent_dist
+  apply = functools.partial(jax.jit(
+      AutoencoderKL(ours.vae.config).apply, static_argnames="method"),
+      {"params": ours.vae.params})
+  mean, logvar = apply(image, method="encode")
   np.testing.assert_allclose(mean, posterior.mean, rtol=0, atol=1e-4)
   np.testing.assert_allclose(logvar, posterior.logvar, rtol=0, atol=1e-4)
-  decoded = oracle.apply(
-      {"params": params}, channels_first(mean), method="decode").sample
+  decoded = theirs(channels_first(mean), method="decode").sample
   np.testing.assert_allclose(
-      channels_first(vae.apply(
-          {"params": ours.vae.params}, mean, method="decode")),
-      decoded, rtol=0, atol=1e-4)
+      channels_first(apply(mean, method="decode")), decoded, rtol=0, atol=1e-4)
 
 
 def test_autoencoder_of_videos_is_of_frames(checkpoint):
   _, ours = checkpoint
   video = jax.random.uniform(jax.random.key(0), (1, 5, 16, 24, 3), minval=-1)
   mean, std = ours.vae.encode(video)
-  plain, logvar = AutoencoderKL(ours.vae.config).apply(
-      {"params": ours.vae.params}, video[0], method="encode")
+  plain, logvar = jax.jit(
+      AutoencoderKL(ours.vae.config).apply, static_argnames="method")(
+          {"params": ours.vae.params}, video[0], method="encode")
   scale = ours.vae.config.scaling_factor
   np.testing.assert_allclose(mean[0], scale * plain, atol=1e-5)
   np.testing.assert_allclose(std[0], scale * np.exp(0.5 * logvar), atol=1e-5)
@@ -153,9 +153,10 @@ def test_text_encoder(checkpoint):
       "text_model/" + path.replace("layers_", "layers/"): x
       for path, x in flat.items()}, sep="/")
   np.testing.assert_allclose(
-      CLIPTextModel(ours.text_encoder.config).apply(
+      jax.jit(CLIPTextModel(ours.text_encoder.config).apply)(
           {"params": ours.text_encoder.params}, tokens),
-      oracle(tokens, params=params).last_hidden_state, rtol=0, atol=1e-4)
+      jax.jit(lambda tokens: oracle(tokens, params=params).last_hidden_state)(
+          tokens), rtol=0, atol=1e-4)
 
 
 def test_what_pretraining_writes_is_theirs(tmp_path, exact_gelu):

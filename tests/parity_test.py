@@ -86,10 +86,10 @@ def test_autoencoder(sd1, expected):
   variables = {"params": jax.tree.map(
       lambda x: x.astype(np.float32),
       names.unflatten(weights.read_weights(sd1 / "vae")))}
-  vae = AutoencoderKL(config)
-  mean, logvar = vae.apply(
+  apply = jax.jit(AutoencoderKL(config).apply, static_argnames="method")
+  mean, logvar = apply(
       variables, channels_last(expected["vae.image"]), method="encode")
-  decoded = vae.apply(
+  decoded = apply(
       variables, channels_last(expected["vae.latents"]), method="decode")
   for output, name in (
       (mean, "mean"), (logvar, "logvar"), (decoded, "decoded")):
@@ -103,7 +103,7 @@ def test_text_encoder(sd1, expected):
   params = jax.tree.map(
       lambda x: x.astype(np.float32),
       names.unflatten(weights.read_weights(directory)))
-  output = CLIPTextModel(config).apply(
+  output = jax.jit(CLIPTextModel(config).apply)(
       {"params": params}, expected["text.input_ids"].astype(np.int32))
   np.testing.assert_allclose(
       output, expected["text.last_hidden_state"], rtol=0, atol=1e-4)

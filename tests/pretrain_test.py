@@ -1,5 +1,6 @@
 """All stages of pretraining through their entry point, on tiny networks."""
 
+import functools
 import itertools
 import json
 import os
@@ -11,7 +12,8 @@ import subprocess
 import sys
 import time
 
-from conftest import CACHE, ROOT
+import commands
+from conftest import ROOT
 import numpy as np
 from PIL import Image
 import pytest
@@ -20,7 +22,7 @@ import tav_jax
 from tav_jax import pretrained
 from tav_jax.pipelines import text_to_image
 from tav_jax.pretrained import shapes
-from tav_jax.storybook import judge
+from tav_jax.storybook import dataset, judge
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +64,24 @@ def get_config():
 """
 
 
+# With fewer pictures to test with than users draw.
+FEW = """
+import functools, runpy
+from tav_jax.storybook import dataset
+dataset.StorybookImages = functools.partial(
+    dataset.StorybookImages, test_count=40)
+runpy.run_module("tav_jax.pretrain", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few():
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(dataset, "StorybookImages", functools.partial(
+        dataset.StorybookImages, test_count=40))
+    yield
+
+
 @pytest.fixture(scope="module")
 def configs(tmp_path_factory):
   """The tiny configs by the name of what they derive from."""
@@ -72,18 +92,9 @@ def configs(tmp_path_factory):
   return made
 
 
-def start(config, workdir, *flags):
-  return subprocess.Popen(
-      [sys.executable, "-m", "tav_jax.pretrain", f"--config={config}",
-       f"--workdir={workdir}", *flags],
-      cwd=ROOT, stderr=subprocess.PIPE, env=os.environ | {
-          "JAX_COMPILATION_CACHE_DIR": str(CACHE)})
-
-
-def finish(process) -> str:
-  _, stderr = process.communicate()
-  assert process.returncode == 0, stderr.decode()
-  return stderr.decode()
+def train(config, workdir, *flags) -> str:
+  return commands.finish(
+      f"pretrain --config={config} --workdir={workdir}", *flags)
 
 
 def contents(directory: pathlib.Path) -> dict[str, bytes]:
@@ -102,7 +113,7 @@ def logged(workdir, stage):
 def run(configs, tmp_path_factory):
   """A run of all stages that was never interrupted."""
   workdir = tmp_path_factory.mktemp("runs") / "straight"
-  return workdir, finish(start(configs["storybook"], workdir))
+  return workdir, train(configs["storybook"], workdir)
 
 
 def test_what_a_run_leaves(run):
@@ -144,57 +155,72 @@ def test_a_finished_run_has_nothing_left_to_do(run, configs):
   workdir, _ = run
   parts = [workdir / "model", workdir / "latents"]
   before = [{f: f.stat().st_mtime_ns for f in p.rglob("*")} for p in parts]
-  finish(start(configs["storybook"], workdir))
+  train(configs["storybook"], workdir)
   assert before == [
       {f: f.stat().st_mtime_ns for f in p.rglob("*")} for p in parts]
   for stage in STAGES[1:]:
     assert logged(workdir, stage) == [1, 2, 3, 4, 5, 6]
 
 
-@pytest.mark.parametrize("stage", STAGES[1:])
-def test_killed_stages_end_bit_identical(run, configs, tmp_path, stage):
-  straight, _ = run
-  workdir = tmp_path / "killed"
-  shutil.copytree(straight / "model", workdir / "model")
-  for part in map((workdir / "model").joinpath, LEAVES[stage]):
-    shutil.rmtree(part) if part.is_dir() else part.unlink()
-  flag = f"--config.stages=('{stage}',)"
-
-  def steps(n):
-    return lambda: len(logged(workdir, stage)) >= n
-
-  def names(directory, mark):
-    return lambda: any(mark in p.name for p in directory.iterdir())
-
-  saving = names(workdir / stage / "checkpoints", ".partial")
-  exporting = names(workdir / "model", LEAVES[stage][0])
-  moments = (
-      (saving, steps(3), exporting) if stage == "diffusion" else
-      (steps(3), exporting))
-  for moment in moments:
-    process = start(configs["storybook"], workdir, flag)
-    while process.poll() is None:
-      try:
-        if moment():
-          break
-      except (FileNotFoundError, ValueError):
-        pass  # Not there yet, or half a line.
-      time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-  finish(start(configs["storybook"], workdir, flag))
-  assert logged(workdir, stage) == logged(straight, stage)
+def assert_ends_as(workdir, straight, stages=STAGES[1:]):
+  for stage in stages:
+    assert logged(workdir, stage) == logged(straight, stage)
   ours, theirs = contents(workdir / "model"), contents(straight / "model")
   assert ours.keys() == theirs.keys()
   for name in theirs:
     assert ours[name] == theirs[name], name
 
 
+def test_stages_go_on_from_their_checkpoints_bit_identical(
+    run, configs, tmp_path):
+  """As if each had been killed between its last two checkpoints."""
+  straight, _ = run
+  workdir = shutil.copytree(straight, tmp_path / "killed")
+  for stage in STAGES[1:]:
+    shutil.rmtree(workdir / stage / "checkpoints/6")
+    for part in map((workdir / "model").joinpath, LEAVES[stage]):
+      shutil.rmtree(part) if part.is_dir() else part.unlink()
+  shutil.rmtree(workdir / "latents")  # Of the autoencoder that is gone.
+  said = train(configs["storybook"], workdir)
+  for stage in STAGES[1:]:
+    assert f"{stage}: going on at step 4" in said
+  assert_ends_as(workdir, straight)
+
+
+def test_a_killed_stage_ends_bit_identical(run, configs, tmp_path):
+  """Killed while it saves, and while it exports."""
+  straight, _ = run
+  workdir = tmp_path / "killed"
+  shutil.copytree(straight / "model", workdir / "model")
+  for part in map((workdir / "model").joinpath, LEAVES["diffusion"]):
+    shutil.rmtree(part) if part.is_dir() else part.unlink()
+
+  def there(directory, mark):
+    try:
+      return any(mark in p.name for p in directory.iterdir())
+    except FileNotFoundError:
+      return False
+
+  for directory, mark in (
+      (workdir / "diffusion/checkpoints", ".partial"),
+      (workdir / "model", "unet")):
+    process = subprocess.Popen(
+        [sys.executable, "-c", FEW, f"--config={configs['storybook']}",
+         f"--workdir={workdir}", "--config.stages=('diffusion',)"],
+        cwd=ROOT, stderr=subprocess.PIPE, env=os.environ | commands.ENVIRONMENT)
+    while not there(directory, mark) and process.poll() is None:
+      time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+  train(configs["storybook"], workdir, "--config.stages=('diffusion',)")
+  assert_ends_as(workdir, straight, ["diffusion"])
+
+
 # DDPM in pixels.
 
 
 def test_ddpm_without_text(configs, tmp_path):
-  finish(start(configs["ddpm"], tmp_path))
+  train(configs["ddpm"], tmp_path)
   model = tmp_path / "model"
   assert {p.name for p in model.iterdir()} == {"unet", "scheduler"}
   unet, params = pretrained.load_unet(model, temporal="none")
@@ -210,23 +236,7 @@ def test_ddpm_without_text(configs, tmp_path):
   assert np.abs(zoom.astype(int) - drawn[0]).mean() < 3
 
 
-def test_ddpm_with_text(configs, tmp_path):
-  finish(start(
-      configs["ddpm"], tmp_path, "--config.diffusion.model.captioned=True",
-      "--config.stages=('tokenizer', 'clip', 'diffusion')"))
-  model = tmp_path / "model"
-  assert {p.name for p in model.iterdir()} == {
-      "unet", "scheduler", "text_encoder", "tokenizer", "clip"}
-  unet, _ = pretrained.load_unet(model, temporal="none")
-  assert unet.text_width == 16 and unet.in_channels == 3
-  assert Image.open(
-      tmp_path / "diffusion/samples/step_000006/held_out.png").size[0] > 8 * 192
-
-
-# Your own pictures.
-
-
-def test_a_folder_of_pictures(configs, tmp_path):
+def test_ddpm_with_text_on_a_folder_of_pictures(configs, tmp_path):
   folder = tmp_path / "pictures"
   folder.mkdir()
   random = np.random.default_rng(0)
@@ -236,14 +246,21 @@ def test_a_folder_of_pictures(configs, tmp_path):
       Image.fromarray(pixels).save(folder / f"{i}.png")
       file.write(json.dumps({"file_name": f"{i}.png", "text": f"a {i}"}) + "\n")
   flags = (f"--config.data.source={folder}", "--config.data.directory=",
-           "--config.stages=('tokenizer', 'autoencoder', 'clip', 'diffusion')")
+           "--config.diffusion.model.captioned=True",
+           "--config.stages=('tokenizer', 'clip', 'diffusion')")
   workdir = tmp_path / "run"
-  too_large = start(
-      configs["storybook"], workdir, *flags,
+  code, said = commands.run(
+      f"pretrain --config={configs['ddpm']} --workdir={workdir}", *flags,
       "--config.clip.optimizer.batch_size=305")
-  _, stderr = too_large.communicate()
-  assert too_large.returncode == 2
-  assert b"clip.optimizer.batch_size=305: expected at most 304" in stderr
-  finish(start(configs["storybook"], workdir, *flags))
-  assert tav_jax.load_pretrained(workdir / "model").tokenizer("a 3").input_ids
-  assert (workdir / "diffusion/samples/step_000006/test.png").exists()
+  assert code == 2
+  assert "clip.optimizer.batch_size=305: expected at most 304" in said
+  train(configs["ddpm"], workdir, *flags)
+  model = workdir / "model"
+  assert {p.name for p in model.iterdir()} == {
+      "unet", "scheduler", "text_encoder", "tokenizer", "clip"}
+  unet, _ = pretrained.load_unet(model, temporal="none")
+  assert unet.text_width == 16 and unet.in_channels == 3
+  assert pretrained.load_clip(model).tokenizer("a 3").input_ids
+  sheets = workdir / "diffusion/samples/step_000006"
+  assert [p.name for p in sheets.iterdir()] == ["test.png"]
+  assert Image.open(sheets / "test.png").size[0] > 8 * 192

@@ -97,6 +97,12 @@ def images():
       np.float32)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def encode(config, params, images):
+  return AutoencoderKL(config).apply(
+      {"params": params}, images, method="encode")
+
+
 def divergence(mean, std):
   """KL(N(mean, std^2) || N(0, 1)) by summing over a fine grid."""
   z, dz = np.linspace(-10, 10, 4001, retstep=True)
@@ -108,24 +114,24 @@ def divergence(mean, std):
 
 
 def test_autoencoder_loss(vae, images):
-  net, params = AutoencoderKL(vae.config), perturbed(vae.params)
+  params = perturbed(vae.params)
+  apply = jax.jit(AutoencoderKL(vae.config).apply, static_argnames="method")
   key, weight = jax.random.key(1), 0.3
-  mean, logvar = net.apply({"params": params}, images, method="encode")
+  mean, logvar = apply({"params": params}, images, method="encode")
   noise = np.asarray(jax.random.normal(key, mean.shape))
   mean, std = np.asarray(mean), np.exp(np.asarray(logvar) / 2)
-  error = images - np.asarray(net.apply(
+  error = images - np.asarray(apply(
       {"params": params}, mean + std * noise, method="decode"))
   kl = [divergence(m, s) for m, s in zip(mean.flat, std.flat, strict=True)]
   expected = (
       np.mean(np.abs(error)) + 2 * np.mean(error**2) + weight * np.mean(kl))
-  loss = autoencoder.loss(vae.config, weight)
+  loss = jax.jit(autoencoder.loss(vae.config, weight))
   np.testing.assert_allclose(
       loss(params, {}, {"image": images}, key), expected, rtol=1e-4)
 
 
 def test_log_variance_starts_low(vae, images):
-  _, logvar = AutoencoderKL(vae.config).apply(
-      {"params": vae.params}, images, method="encode")
+  _, logvar = encode(vae.config, vae.params, images)
   assert np.abs(logvar + 6).mean() < 2
   bias = vae.params["quant_conv"]["bias"]
   np.testing.assert_array_equal(bias, [0, 0, -6, -6])
@@ -133,8 +139,7 @@ def test_log_variance_starts_low(vae, images):
 
 def test_scaled_latents_have_unit_deviation(vae, images):
   scale = autoencoder.scaling_factor(vae.config, vae.params, images)
-  mean, _ = AutoencoderKL(vae.config).apply(
-      {"params": vae.params}, images, method="encode")
+  mean, _ = encode(vae.config, vae.params, images)
   np.testing.assert_allclose(np.std(scale * mean), 1, atol=1e-3)
 
 
@@ -374,7 +379,7 @@ def test_latents_that_have_grown_mean_what_they_meant(vae, images):
       autoencoder.init(wide, 0), earlier, "autoencoder",
       halves=autoencoder.is_moments)
   old, new = (
-      AutoencoderKL(config).apply({"params": p}, images, method="encode")
+      encode(config, p, images)
       for config, p in ((vae.config, earlier), (wide, params)))
   # Columns of the last convolution that are new reach the old moments, too.
   kernel = params["quant_conv"]["kernel"]
@@ -382,7 +387,7 @@ def test_latents_that_have_grown_mean_what_they_meant(vae, images):
   silent = {**params, "quant_conv": {
       **params["quant_conv"], "kernel": np.where(
           np.isin(np.arange(8), [2, 3, 6, 7])[:, None], 0, kernel)}}
-  new = AutoencoderKL(wide).apply({"params": silent}, images, method="encode")
+  new = encode(wide, silent, images)
   for a, b in zip(old, new, strict=True):
     np.testing.assert_allclose(b[..., :2], a, rtol=1e-4, atol=1e-5)
 

@@ -2,9 +2,8 @@
 
 import html.parser
 import json
-import subprocess
-import sys
 
+import commands
 from conftest import ROOT
 import numpy as np
 from PIL import Image
@@ -262,12 +261,9 @@ def test_evaluate_compares_systems(frames, tmp_path):
   workdir = tmp_path / "run"
   write_rounds(workdir, frames, "an edit", "a robot")
   systems = (str(workdir), str(workdir / "samples/step_000001"))
-  done = subprocess.run(
-      [sys.executable, "-m", "tav_jax.evaluate",
-       "--config=configs/evaluate.py", f"--workdir={tmp_path}/out",
-       f"--config.systems={systems}", "--config.pick_score=storybook"],
-      cwd=ROOT, capture_output=True, text=True)
-  assert done.returncode == 0, done.stderr
+  commands.finish(
+      f"evaluate --config=configs/evaluate.py --workdir={tmp_path}/out "
+      "--config.pick_score=storybook", f"--config.systems={systems}")
   rows = json.loads((tmp_path / "out/videos.json").read_text())
   assert [row["system"] for row in rows] == [
       system for system in systems for _ in range(2)]

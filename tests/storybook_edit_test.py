@@ -174,6 +174,7 @@ def test_the_benchmark_end_to_end(tmp_path, caplog):
   config.videos, config.only = 1, ("vdm_baseline", "image_model")
   config.run.model.checkpoint = str(tmp_path / "model")
   config.run.optimizer.steps, config.run.sampling.steps = 1, 2
+  config.run.sampling.guidance = 1.0  # Of one program with inversion.
   config.run.video.update(frames=2, width=16, height=16)
   out.mkdir()
   evaluation.run(config, out)

@@ -1,20 +1,23 @@
 """The main job through its entry points, on a tiny random checkpoint."""
 
 import json
-import os
 import pathlib
 import signal
-import subprocess
-import sys
 import time
 
-from conftest import CACHE, ROOT
+import commands
+import jax
 import numpy as np
+import orbax.checkpoint as ocp
 from PIL import Image
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
 from bench import random_checkpoint
+from tav_jax import pretrained
+from tav_jax.pretrained import names
+
+pytestmark = pytest.mark.slow
 
 TINY = (
     "--config.video.frames=2", "--config.video.width=16",
@@ -31,33 +34,25 @@ def tiny(tmp_path_factory):
   return f"--config.model.checkpoint={directory}"
 
 
-def command(entry, workdir, *flags):
-  config = ["--config=configs/storybook.py", *TINY] if entry == "tune" else []
-  return [sys.executable, "-m", f"tav_jax.{entry}", f"--workdir={workdir}",
-          *config, *flags]
+def command(workdir, tiny, *flags):
+  return "tune --config=configs/storybook.py", (
+      f"--workdir={workdir}", tiny, *TINY, *flags)
 
 
-def start(entry, workdir, *flags):
-  return subprocess.Popen(
-      command(entry, workdir, *flags), cwd=ROOT, stderr=subprocess.PIPE,
-      env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(CACHE)})
-
-
-def finish(process) -> str:
-  _, stderr = process.communicate()
-  assert process.returncode == 0, stderr.decode()
-  return stderr.decode()
+def tune(workdir, tiny, *flags) -> str:
+  entry, flags = command(workdir, tiny, *flags)
+  return commands.finish(entry, *flags)
 
 
 def checkpoint(workdir: pathlib.Path) -> dict[str, np.ndarray]:
   """All arrays of the last checkpoint, by name."""
-  import jax
-  import orbax.checkpoint as ocp
   steps = sorted(int(p.name) for p in (workdir / "checkpoints").iterdir())
   restored = ocp.StandardCheckpointer().restore(
       (workdir / "checkpoints" / str(steps[-1]) / "default").resolve())
   leaves, _ = jax.tree.flatten_with_path(restored)
-  return {jax.tree_util.keystr(path): np.asarray(x) for path, x in leaves}
+  return {
+      jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(x)
+      for path, x in leaves}
 
 
 def losses(workdir):
@@ -69,10 +64,9 @@ def losses(workdir):
 def run(tiny, tmp_path_factory):
   """A finished run that was never interrupted."""
   workdir = tmp_path_factory.mktemp("runs") / "straight"
-  return workdir, finish(start("tune", workdir, tiny))
+  return workdir, tune(workdir, tiny)
 
 
-@pytest.mark.slow
 def test_what_a_run_leaves(run):
   workdir, stderr = run
   assert "PSNR" in stderr and "XLA compilation" in stderr
@@ -96,14 +90,9 @@ def test_what_a_run_leaves(run):
   assert len(events.Images("a panda is skiing")) == 2
 
 
-@pytest.mark.slow
 def test_killed_runs_end_bit_identical(run, tiny, tmp_path):
   straight, _ = run
   workdir = tmp_path / "killed"
-
-  def logged(n):
-    return lambda: (workdir / "metrics.jsonl").exists() and len(
-        losses(workdir)) >= n
 
   def writes(directory, mark):
     def there():
@@ -113,15 +102,16 @@ def test_killed_runs_end_bit_identical(run, tiny, tmp_path):
         return False
     return there
 
-  # While it tunes, while it saves, while it writes samples.
-  for moment in (logged(1), writes("checkpoints", ".partial"),
-                 writes("samples", ".partial"), logged(5)):
-    process = start("tune", workdir, tiny)
+  # While it saves, and while it writes samples.
+  for moment in (
+      writes("checkpoints", ".partial"), writes("samples", ".partial")):
+    entry, flags = command(workdir, tiny)
+    process = commands.start(entry, *flags)
     while not moment() and process.poll() is None:
       time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-  finish(start("tune", workdir, tiny))
+  assert "resuming at step" in tune(workdir, tiny)
   ours, theirs = checkpoint(workdir), checkpoint(straight)
   assert ours.keys() == theirs.keys()
   for name in ours:
@@ -132,33 +122,30 @@ def test_killed_runs_end_bit_identical(run, tiny, tmp_path):
     assert same.read_bytes() == file.read_bytes(), file
 
 
-@pytest.mark.slow
 def test_more_steps_are_those_of_a_longer_run(run, tiny, tmp_path):
   """And a key that did not exist when the run began has its default."""
   straight, _ = run
-  finish(start("tune", tmp_path, tiny, "--config.optimizer.steps=4"))
+  tune(tmp_path, tiny, "--config.optimizer.steps=4")
   config = json.loads((tmp_path / "config.json").read_text())
   del config["model"]["convolution"], config["model"]["memory"]
   (tmp_path / "config.json").write_text(json.dumps(config))
-  assert "resuming at step 4" in finish(start("tune", tmp_path, tiny))
+  assert "resuming at step 4" in tune(tmp_path, tiny)
   ours, theirs = checkpoint(tmp_path), checkpoint(straight)
   for name in theirs:
     np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
   assert losses(tmp_path) == losses(straight)
 
 
-@pytest.mark.slow
 def test_a_finished_run_has_nothing_left_to_do(run, tiny):
   workdir, _ = run
   before = checkpoint(workdir)
-  assert "going on with the run" in finish(start("tune", workdir, tiny))
+  assert "going on with the run" in tune(workdir, tiny)
   assert len(losses(workdir)) == 6
   assert len(list((workdir / "samples").iterdir())) == 2
   for name, array in checkpoint(workdir).items():
     np.testing.assert_array_equal(array, before[name])
 
 
-@pytest.mark.slow
 def test_new_prompts_from_a_finished_run(run):
   workdir, _ = run
   file = workdir / "config.json"
@@ -166,9 +153,10 @@ def test_new_prompts_from_a_finished_run(run):
   config = json.loads(whole)
   del config["optimizer"], config["sampling"]["start"]
   file.write_text(json.dumps(config))  # Sampling needs neither.
-  finish(start(
-      "sample", workdir, "--config.sampling.prompts=('a cat is surfing',)",
-      "--config.sampling.start=random", "--config.model.memory=fit"))
+  commands.finish(
+      f"sample --workdir={workdir} --config.sampling.start=random",
+      "--config.sampling.prompts=('a cat is surfing',)",
+      "--config.model.memory=fit")
   file.write_text(whole)
   samples = workdir / "samples/step_000006_1"
   assert (samples / "01-a-cat-is-surfing.mp4").exists()
@@ -176,18 +164,12 @@ def test_new_prompts_from_a_finished_run(run):
   assert record["start"] == "random" and record["psnr_db"] == {}
 
 
-@pytest.mark.slow
 def test_export_loads_as_the_tuned_network(run, tiny):
-  from tav_jax import pretrained
   workdir, _ = run
-  finish(start("tune", workdir, tiny, "--config.run.export=True"))
+  tune(workdir, tiny, "--config.run.export=True")
   _, params = pretrained.load_unet(workdir)
-  tuned = checkpoint(workdir)
-  path = ("mid_block", "attentions_0", "transformer_blocks_0", "attn_temp",
-          "to_out_0", "kernel")
-  exported = params
-  for key in path:
-    exported = exported[key]
-  name = "".join(f"['{key}']" for key in ("trainable", *path))
-  np.testing.assert_array_equal(exported, tuned[name])
-  assert np.abs(exported).max() > 0
+  exported, tuned = names.flatten(params), checkpoint(workdir)
+  path = ("mid_block/attentions_0/transformer_blocks_0/attn_temp/to_out_0/"
+          "kernel")
+  np.testing.assert_array_equal(exported[path], tuned[f"trainable/{path}"])
+  assert np.abs(exported[path]).max() > 0

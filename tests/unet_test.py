@@ -33,8 +33,7 @@ def init(config, text=TEXT):
       text)["params"]
 
 
-@pytest.fixture(scope="module")
-def params():
+def drawn(config):
   """Drawn here: compiling `init` would take longer than all else."""
   random = np.random.default_rng(0)
 
@@ -46,9 +45,14 @@ def params():
     fan_in = np.prod(leaf.shape[:-1])
     return random.standard_normal(leaf.shape, np.float32) * fan_in**-0.5
 
-  shapes = names.flatten(jax.eval_shape(lambda: init(CONFIG)))
-  return traverse_util.unflatten_dict(
-      {path: draw(path, leaf) for path, leaf in shapes.items()}, sep="/")
+  shapes = names.flatten(jax.eval_shape(lambda: init(config)))
+  return names.unflatten(
+      {path: draw(path, leaf) for path, leaf in shapes.items()})
+
+
+@pytest.fixture(scope="module")
+def params():
+  return drawn(CONFIG)
 
 
 def without(params, *modules):
@@ -221,16 +225,17 @@ def relative(causal, frames, bias):
   """Attention with this bias, as a function of `b f s c`."""
   module = TemporalAttention(2, True, causal, Execution())
   x = jax.random.normal(jax.random.key(0), (1, frames, 2, 8))
-  params = module.init(jax.random.key(1), x)["params"]
+  params = jax.jit(module.init)(jax.random.key(1), x)["params"]
   params["relative_bias"] = bias * jnp.ones_like(params["relative_bias"])
   params["to_out_0"]["kernel"] = jnp.eye(8)
-  return x, lambda x: module.apply({"params": params}, x)
+  return x, jax.jit(lambda x: module.apply({"params": params}, x))
 
 
 def test_causal_temporal_attention_sees_no_later_frame():
   x, attend = relative(True, 4, 0.0)
+  gradient = jax.jit(jax.grad(lambda x, i: attend(x)[:, i].sum()))
   for frame in range(4):
-    reach = jax.grad(lambda x, i=frame: attend(x)[:, i].sum())(x)
+    reach = gradient(x, frame)
     assert set(np.flatnonzero(np.abs(reach).sum((0, 2, 3)))) == set(
         range(frame + 1))
 

@@ -80,7 +80,7 @@ def sample_ancestral(
 
 
 def pictures(decode: Callable[[Video], Video], latents: Video) -> UInt8[
-    np.ndarray, "b h w c"]:
+    np.ndarray, "b height width rgb"]:
   """Decoded latents `b 1 h w c` as uint8 pictures."""
   return video.to_pixels(decode(latents))[:, 0]
 
