@@ -34,6 +34,15 @@ CHIPS = {
 
 LOCAL = "local"
 
+# What libtpu is told where it compiles for chips that are not there: it asks no
+# metadata server, looks for no host, and locks no chip, since it uses none.
+_COMPILER_ALONE = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+
 
 def devices(topology: str) -> tuple[list[jax.Device], Chip | None]:
   """The devices of a topology, and the rates of each (None if not known).
@@ -52,9 +61,8 @@ def devices(topology: str) -> tuple[list[jax.Device], Chip | None]:
     raise InputError(
         f"--topology={topology}: expected {LOCAL}, or a chip and a shape such "
         f"as v5e:2x2; chips are {', '.join(CHIPS)}")
-  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-  # Compiling needs no chip, so there is nothing to lock.
-  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+  for name, value in _COMPILER_ALONE.items():
+    os.environ.setdefault(name, value)
   # The compiler knows no topology of one chip; one chip of four is the same.
   alone = shape in ("1", "1x1", "1x1x1")
   whole = {2: "2x2", 3: "2x2x1"}[3 if chip in ("v4", "v5p") else 2]
