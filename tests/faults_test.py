@@ -25,7 +25,7 @@ from tav_jax.pretrained import files as embedded
 from tav_jax.runs import settings
 from tav_jax.runs import workdir as workdirs
 from tav_jax.runs.job import Job
-from tav_jax.training import checksums
+from tav_jax.training import checkpoint, checksums
 from tav_jax.training.checkpoint import Checkpoints
 from tav_jax.training.metrics import Metrics
 from tav_jax.training.step import State
@@ -115,6 +115,18 @@ def test_sums_are_those_of_coreutils(saved):
   assert (directory / checksums.NAME).read_text() == (
       "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
       "  a b\n")
+
+
+def test_a_run_deleted_as_it_saves_is_not_made_anew(saved, monkeypatch):
+  write = checkpoint._write
+
+  def deleted(directory, state):
+    shutil.rmtree(saved._directory.parent)
+    write(directory, state)
+  monkeypatch.setattr(checkpoint, "_write", deleted)
+  with pytest.raises(InputError, match=r"checkpoints/6.*it was deleted or mov"):
+    saved.save(state(6))
+  assert saved.steps == []
 
 
 def test_checkpoints_from_before_there_were_sums_are_read(saved):
@@ -356,7 +368,7 @@ def test_pipes_in_a_checkpoint_do_not_hang(tmp_path, name):
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_job_that_fails_is_told_of_once(tmp_path, caplog, alone):
   job = Job("cat", settings.Settings(), tmp_path, alone=alone)
-  ends = pytest.raises(OSError) if alone else contextlib.nullcontext()
+  ends = pytest.raises(InputError) if alone else contextlib.nullcontext()
   with ends, job.may_fail():
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a/b")
   assert bool(caplog.text) is not alone

@@ -98,6 +98,8 @@ def write_model(root: pathlib.Path) -> None:
   from bench import random_checkpoint
   shutil.rmtree(root / "model", ignore_errors=True)
   random_checkpoint.write(root / "model", "tiny1")
+  for file in (root / "model").rglob("*.safetensors"):
+    file.chmod(0o644)  # For users who are not the one that wrote it.
 
 
 def result(workdir: pathlib.Path, output: pathlib.Path) -> dict[str, str]:

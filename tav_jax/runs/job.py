@@ -135,9 +135,20 @@ class Job:
         self.lock.check()
       yield
     except (InputError, OSError) as error:
-      told = error if isinstance(error, InputError) else from_system(
-          error, self.workdir)
-      if self.alone or not told:
+      told = self._told(error)
+      if not told:
         raise
+      if self.alone:
+        raise told from error
       self.error = told
       log.warning("%s: %s", self.name, told)
+
+  def _told(self, error: InputError | OSError) -> InputError | None:
+    """What to tell of an error; that the workdir is gone, if it is."""
+    try:
+      if self.lock:
+        self.lock.check()
+    except InputError as gone:
+      return gone
+    return error if isinstance(error, InputError) else from_system(
+        error, self.workdir)

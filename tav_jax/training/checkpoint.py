@@ -23,7 +23,7 @@ import orbax.checkpoint as ocp
 from tav_jax.data import atomic
 from tav_jax.errors import from_system, InputError
 from tav_jax.parallel import processes
-from tav_jax.training import checksums
+from tav_jax.training import checksums, in_flight
 from tav_jax.training.step import State
 from tav_jax.types import Params
 
@@ -89,7 +89,11 @@ class Checkpoints:
         _write(path.with_name(f"{step}.partial"), state)
       else:
         with atomic.replacing(path) as partial:
+          mark = partial / ".writing"
+          partial.mkdir()
+          mark.touch()
           _write(partial, state)
+          mark.unlink()  # Gone, if the run's directory was deleted meanwhile.
           checksums.write(partial)
         for old in self.steps[:-self._keep]:
           atomic.delete(self._directory / str(old))
@@ -151,7 +155,8 @@ class Checkpoints:
     try:
       if reason := checksums.difference(where):
         raise ValueError(reason)
-      yield where / "default"
+      with in_flight.left_out():
+        yield where / "default"
     except Exception as error:  # orbax raises bare ones for damaged files.
       reason = (str(error).strip() or repr(error)).splitlines()[0][:120]
       raise InputError(
@@ -177,7 +182,7 @@ def _orbax() -> ocp.Checkpointer:
 
 
 def _write(directory: pathlib.Path, state: State) -> None:
-  with _orbax() as writer:
+  with in_flight.left_out(), _orbax() as writer:
     writer.save(
         directory / "default", args=ocp.args.StandardSave(state._asdict()))
 
