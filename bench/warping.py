@@ -27,7 +27,7 @@ def rows(source: edits.Source, name: str, rng: np.random.Generator):
   """Both errors of every candidate for every edit of a video."""
   drawn = truth.clip(source.scene, _FRAMES, _SIZE)
   guessed = Source(drawn.frames)
-  known = drawn.visible & warping.obeyed(drawn.frames, drawn.flow)
+  known = drawn.visible & warping.valid(drawn.frames, drawn.flow)
   for edit in source.edits:
     true = truth.clip(edit.scene, _FRAMES, _SIZE).frames
     for what, video in {
@@ -40,20 +40,20 @@ def rows(source: edits.Source, name: str, rng: np.random.Generator):
           "video": what, "source": name,
           "by true flow": warping.warping_error(video, drawn.flow, known),
           "by estimated flow": warping.warping_error(
-              video, guessed.flow, guessed.obeys)}
+              video, guessed.flow, guessed.valid)}
 
 
 def flows(source: edits.Source, name: str):
   """How far the estimated flow is from the true one, where that counts."""
   drawn = truth.clip(source.scene, _FRAMES, _SIZE)
   guessed = Source(drawn.frames)
-  known = drawn.visible & warping.obeyed(drawn.frames, drawn.flow)
+  known = drawn.visible & warping.valid(drawn.frames, drawn.flow)
   return {
       "flow": "true and estimated", "source": name,
       "length, pixels": motion.flow_error(0 * drawn.flow, drawn.flow, known),
       "apart, pixels": motion.flow_error(guessed.flow, drawn.flow, known),
       "counted by the true, %": 100 * float(known.mean()),
-      "by the estimated, %": 100 * float(guessed.obeys.mean())}
+      "by the estimated, %": 100 * float(guessed.valid.mean())}
 
 
 def main(argv) -> None:

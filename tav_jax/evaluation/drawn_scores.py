@@ -33,7 +33,7 @@ def scores(
     true: The true edit.
   """
   left = truth.unedited(source, true)
-  alike = truth.moves_alike(source, true) & warping.obeyed(
+  alike = truth.moves_alike(source, true) & warping.valid(
       source.frames, source.flow)
   return preservation.preservation(frames, source.frames, left) | {
       "true warping error": warping.warping_error(frames, source.flow, alike),

@@ -26,9 +26,9 @@ class Source:
     return optical_flow.estimate(optical_flow.reduced(self.frames))
 
   @functools.cached_property
-  def obeys(self) -> Masks:
-    """Where it obeys its flow."""
-    return warping.obeyed(optical_flow.reduced(self.frames), self.flow)
+  def valid(self) -> Masks:
+    """Where it moves and obeys its flow."""
+    return warping.valid(optical_flow.reduced(self.frames), self.flow)
 
 
 def scores(
@@ -50,7 +50,7 @@ def scores(
   if source is not None:
     beside = {
         "warping error": warping.warping_error(
-            small, source.flow, source.obeys),
+            small, source.flow, source.valid),
         "flow error": motion.flow_error(flow, source.flow),
         "flow direction": motion.flow_direction(flow, source.flow)}
   return scorer.edit_scores(
