@@ -4,6 +4,8 @@ Colours, order, size and rate are compared with what was drawn. `data/cases` has
 files from elsewhere: of public reports, and by the ffmpeg program.
 """
 
+from fractions import Fraction
+import io
 import os
 import pathlib
 import shutil
@@ -200,6 +202,29 @@ def test_broken_times_count_for_nothing(tmp_path, name):
     file = tmp_path / name
   levels = video.read_all(file)[:, 16, 16, 0]
   np.testing.assert_allclose(levels, 9 * np.arange(25), atol=3)
+
+
+def test_packets_without_content_stand_for_the_same_frame_again():
+  """Theora by the ffmpeg program: the same picture three times."""
+  frames = video.read_all(CASES / "still.ogv")
+  assert len(frames) == 3 and quarters.show(frames[2])
+
+
+def test_transparent_entries_of_a_videos_palette(tmp_path):
+  palette = Image.fromarray(quarters.draw()).quantize(4)
+  entries = [palette.getpixel((x, 90)) for x in (5, 120)]
+  alpha = bytes(0 if i in entries else 255 for i in range(4))
+  content = io.BytesIO()
+  palette.save(content, "PNG", transparency=alpha)
+  with av.open(str(tmp_path / "a.mov"), "w") as container:
+    stream = container.add_stream("png", 8)
+    stream.width, stream.height, stream.pix_fmt = 128, 96, "pal8"
+    packet = av.Packet(content.getvalue())
+    packet.stream, packet.pts, packet.dts = stream, 0, 0
+    packet.time_base = Fraction(1, 8)
+    container.mux(packet)
+  frame = video.read_all(tmp_path / "a.mov")[0]
+  assert quarters.show(frame, (quarters.R, quarters.G, WHITE, WHITE))
 
 
 def test_pixels_that_are_not_square():

@@ -50,7 +50,8 @@ class Colours:
     Raises:
       InputError: If its colours are of a kind that swscale cannot convert.
     """
-    alpha = any(part.is_alpha for part in frame.format.components)
+    alpha = frame.format.name == "pal8" or any(
+        part.is_alpha for part in frame.format.components)
     kept = {} if _is_rgb(frame.format) else {
         "src_colorspace": _matrix(frame), "src_color_range": _range(frame)}
     # What is deeper than eight bits has every pixel's own colour worked out.

@@ -141,9 +141,15 @@ def _decoded(
     context = av.CodecContext.create(_WITH_ALPHA[context.name], "r")
     context.extradata = given
   context.options = {"max_pixels": str(_MOST_PIXELS)}
+  last = None
   try:
     for packet in container.demux(stream):
-      yield from context.decode(packet)
+      if not packet.size and packet.dts is not None:
+        frames = [last] if last else []  # Nothing stands for the same again.
+      else:
+        frames = context.decode(packet)
+      for last in frames:
+        yield last
   except av.FFmpegError:
     yield from context.decode(None)  # What it held back until now.
     raise
