@@ -91,7 +91,9 @@ def rate(
   gaps = sorted(
       x for x in [b - a for a, b in itertools.pairwise(times)] + [last]
       if x > 0)
-  usual = min(_FASTEST, 1 / gaps[len(gaps) // 10])
+  tenth = gaps[len(gaps) // 10]
+  near = [x for x in gaps if 0.9 * tenth < x < 1.1 * tenth]  # But for rounding.
+  usual = min(_FASTEST, len(near) / sum(near))
   return next((x for x in said if abs(x / usual - 1) < 0.05), usual), True
 
 
