@@ -34,7 +34,7 @@ def rows(tmp_path, content, name="videos.csv"):
 
 
 @pytest.mark.parametrize("content", [
-    # shared/cases: as Excel writes them, and people by hand.
+    # As Excel writes them, and people by hand.
     "video,caption,prompts\r\ncat.mp4,a cat,a dog\r\n\r\n,,\r\n",
     "video;caption;prompts\ncat.mp4;a cat;a dog\n",
     "video, caption, prompts\ncat.mp4, a cat, a dog\n",
@@ -135,7 +135,7 @@ def test_a_line_that_is_no_object_is_told(tmp_path, line, told):
 
 
 def test_prompts_may_be_an_object(tmp_path, base):
-  """shared/cases/dictprompts, as the LOVEU files have them."""
+  """As the config files of LOVEU-TGVE-2023 have them."""
   path = tmp_path / "videos.jsonl"
   path.write_text(json.dumps({
       "video": "man-skiing.mp4", "caption": "a man is skiing on the snow",
@@ -160,7 +160,7 @@ def test_videos_keep_their_names(tmp_path, base, video, name):
 
 
 def test_every_reader_of_json_lines_takes_them_alike(tmp_path, base):
-  """shared/cases/metadata_bom: a byte order mark; U+2028 in a caption."""
+  """A byte order mark; U+2028 in a caption; blank lines; CRLF."""
   caption = "a \u2028 car"
   shutil.copy(VIDEO, tmp_path / "2.mp4")
   lines = "\ufeff\n" + json.dumps({
