@@ -29,6 +29,7 @@ from tav_jax.pretrained import (
   schedulers,
   weights,
 )
+from tav_jax.storybook import judge
 
 STORYBOOK = files.locate("storybook")
 NEWEST = DATA / "diffusers_0.42.1"  # Configs as it writes them.
@@ -482,3 +483,15 @@ def test_a_clip_is_no_model_to_tune_nor_the_other_way(tmp_path):
   write(tmp_path, {"unet/config.json": {}})
   with pytest.raises(InputError, match=r"a diffusion model; expected a CLIP"):
     pretrained.load_clip(tmp_path)
+
+@pytest.mark.parametrize("key,value,says", [
+    ("channels", [10**9], "channels is .* each a multiple of 16 up to 4096"),
+    ("channels", "wide", "channels is 'wide'; expected a list of 1 to 6"),
+    ("strips", "1", "strips is '1'; expected a whole number from 1 to 64"),
+    ("groups", 3, r"groups is 3; expected an object"),
+    ("groups", {}, "tells other groups")])
+def test_a_judges_config_is_checked_too(tmp_path, key, value, says):
+  copy = shutil.copytree(STORYBOOK / "judge", tmp_path / "judge")
+  write(copy, {"config.json": values("judge/config.json") | {key: value}})
+  with pytest.raises(InputError, match=f"judge.*{says}"):
+    judge.load(copy)
