@@ -26,7 +26,9 @@ fi
 test=(.venv/bin/python -m pytest -n 2 "$@")
 export JAX_PLATFORMS=cpu
 newest=0 old=0
+echo "test.sh: with the newest transformers and huggingface_hub"
 "${test[@]}" || newest=$?
 [ $newest = 0 ] || [ $newest = 5 ] || exit $newest  # 5: none was selected.
+echo "test.sh: with the old ones, for the oracles"
 TAV_JAX_OLD=1 PYTHONPATH=$PWD/$oracles "${test[@]}" || old=$?
 [ $old = 0 ] || [ $((newest + old)) = 5 ] || exit $old

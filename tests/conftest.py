@@ -36,14 +36,9 @@ def channels_last(array: np.ndarray) -> np.ndarray:
 
 
 # Only the old transformers and diffusers have the Flax models that ours are
-# compared with; launch/test.sh has both versions, and says which one it tries.
+# compared with; launch/test.sh has both versions.
 _FLAX = importlib.metadata.version("transformers").startswith("4.")
 collect_ignore = [] if _FLAX else ["oracle_test.py"]
-
-
-def pytest_report_header():
-  named = ("transformers", "huggingface_hub")
-  return ", ".join(f"{x} {importlib.metadata.version(x)}" for x in named)
 
 
 def pytest_collection_modifyitems(config, items):
