@@ -74,12 +74,34 @@ def test_noise_that_is_hidden_stays_hidden():
     ("tif", LEVELS.astype(np.uint16) * 257),
     ("pgm", LEVELS.astype(np.uint16) * 257),
     ("tif", LEVELS.astype(np.int32) * 257),
-    ("tif", LEVELS.astype(np.int32) * 8421504),  # To 2**31 - 1.
     ("tif", LEVELS.astype(np.int32)),
     ("tif", LEVELS.astype(np.float32) / 255),
     ("tif", LEVELS.astype(np.float32))])
 def test_deep_greys_are_scaled_not_cut(tmp_path, suffix, values):
   seen = saved(tmp_path / f"a.{suffix}", values)
+  np.testing.assert_array_equal(seen, np.repeat(LEVELS[..., None], 3, -1))
+
+
+def in_tiff(path, values, photometric=1, sign=1):
+  """Writes greys of a type into a TIFF that says so, by TIFF 6.0."""
+  bits = 8 * values.itemsize
+  entries = [(256, 16), (257, 16), (258, bits), (259, 1), (262, photometric),
+             (273, 134), (277, 1), (278, 16), (279, values.nbytes), (339, sign)]
+  header = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(
+      struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, 1, value)
+      for tag, value in entries) + bytes(4)
+  path.write_bytes(header + values.tobytes())
+  return pictures.read(path)
+
+
+@pytest.mark.parametrize(("values", "photometric", "sign"), [
+    (65535 - LEVELS.astype("<u2") * np.uint16(257), 0, 1),
+    (LEVELS.astype("<u2") * np.uint16(257), 1, 1),
+    (LEVELS.astype("<u4") * np.uint32(16843009), 1, 1),
+    (LEVELS.astype("<i4") * 8421504, 1, 2),
+    (255 - LEVELS, 0, 1)])
+def test_greys_of_tiff_are_as_it_says(tmp_path, values, photometric, sign):
+  seen = in_tiff(tmp_path / "a.tif", values, photometric, sign)
   np.testing.assert_array_equal(seen, np.repeat(LEVELS[..., None], 3, -1))
 
 

@@ -19,7 +19,7 @@ from av.video.reformatter import (
 )
 from PIL import Image
 
-from tav_jax.data import pictures
+from tav_jax.data.seen import on_white
 from tav_jax.errors import InputError
 
 HD_LINES = 720
@@ -68,7 +68,7 @@ class Colours:
         **kept).to_ndarray()
     image = Image.fromarray(array[..., :3])
     if alpha:
-      image = pictures.on_white(image, Image.fromarray(array[..., 3]))
+      image = on_white(image, Image.fromarray(array[..., 3]))
     return image
 
 

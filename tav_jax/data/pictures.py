@@ -1,25 +1,20 @@
 """Picture files to what a person sees, through Pillow.
 
-Upright, in sRGB, eight bits a channel, on white where they are transparent.
+`seen` has what is done to each.
 """
 
 from collections.abc import Iterator
 import contextlib
-import io
-import logging
 import os
 import pathlib
 import re
 import stat
-from typing import Any
 import warnings
 
-import numpy as np
-from PIL import Image, ImageCms, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageSequence, UnidentifiedImageError
 
+from tav_jax.data.seen import seen
 from tav_jax.errors import InputError
-
-log = logging.getLogger(__name__)
 
 # Formats and the endings of their files. Pillow opens no others: some of its
 # readers start programs or take any file for theirs.
@@ -33,7 +28,6 @@ SUFFIXES = frozenset((
 
 _STREAMS = (".mj2", ".mjpeg", ".mjpg")  # They begin as a picture does.
 _MOST_PIXELS = 89_478_485  # Pillow's own bound: a quarter of a gigabyte.
-_WHITE = (255, 255, 255)
 
 
 def check_regular(path: pathlib.Path, expected: str) -> None:
@@ -160,70 +154,3 @@ def _about(path: pathlib.Path) -> Iterator[None]:
     raise InputError(
         f"{path}: cannot be read as a picture ({why}); the file may be cut "
         "short, or not a picture") from error
-
-
-def seen(image: Image.Image) -> Image.Image:
-  """A picture as a person sees it: upright RGB, on white."""
-  image.load()
-  profile, kept = image.info.get("icc_profile"), image.format
-  image = ImageOps.exif_transpose(image)
-  alpha = None
-  if image.mode.startswith("I") and "transparency" in image.info:
-    opaque = np.asarray(image) != image.info.pop("transparency")
-    alpha = Image.fromarray(np.uint8(255) * opaque)
-  elif image.has_transparency_data:
-    image = image.convert("RGBA")
-    alpha = image.getchannel("A")
-    image = image.convert("RGB")
-  image = in_srgb(_eight_bits(image, kept in ("PNG", "PPM")), profile)
-  return image if alpha is None else on_white(image, alpha)
-
-
-def on_white(image: Image.Image, alpha: Image.Image) -> Image.Image:
-  """An RGB picture on white; `alpha` says how much of it hides the white."""
-  return Image.composite(image, Image.new("RGB", image.size, _WHITE), alpha)
-
-
-def _eight_bits(image: Image.Image, has_16: bool) -> Image.Image:
-  """Greys of 16 or 32 bits and of floating point, scaled to eight bits."""
-  if not image.mode.startswith(("I", "F")):
-    return image
-  values = np.asarray(image)
-  if not np.isfinite(values).all():
-    raise ValueError("it has values that are not finite")
-  if image.mode.startswith("I;16") or has_16:
-    white = 65535.0
-  else:  # The least of the usual whites that its values do not exceed.
-    whites = [255.0, 65535.0, 2.0**31 - 1]
-    if image.mode == "F":
-      whites = [1.0, *whites]
-    white = next((x for x in whites if values.max() <= x), values.max())
-  scaled = values.astype(np.float32) * np.float32(255 / white)
-  return Image.fromarray(np.rint(scaled.clip(0, 255)).astype(np.uint8))
-
-
-def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-  """RGB in sRGB, by the picture's colour profile if it has one.
-
-  Args:
-    image: A picture of eight bits a channel, without transparency.
-    profile: An ICC profile. One that cannot be used is said and ignored, as
-      browsers ignore it.
-  """
-  if image.mode not in ("L", "RGB", "CMYK", "LAB"):
-    image = image.convert("RGB")
-  source: Any = None
-  try:
-    if profile:
-      source = ImageCms.getOpenProfile(io.BytesIO(profile))
-      if "srgb" in ImageCms.getProfileDescription(source).lower():
-        source = None
-    elif image.mode == "LAB":
-      source = ImageCms.createProfile("LAB")
-    if source:
-      changed = ImageCms.buildTransform(
-          source, ImageCms.createProfile("sRGB"), image.mode, "RGB")
-      return changed.apply(image)
-  except (ImageCms.PyCMSError, OSError, ValueError) as error:
-    log.warning("a colour profile cannot be used: %s", error)
-  return image.convert("RGB")
