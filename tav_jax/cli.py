@@ -7,7 +7,6 @@ from collections.abc import Callable
 import contextlib
 import difflib
 import os
-import re
 import select
 import signal
 import sys
@@ -19,7 +18,7 @@ from ml_collections import config_dict, config_flags
 
 from tav_jax import startup
 from tav_jax.data import names
-from tav_jax.errors import from_system, InputError, one_line
+from tav_jax.errors import from_system, InputError, one_line, printable
 from tav_jax.parallel import processes
 from tav_jax.runs import config_files
 from tav_jax.runs.settings import with_defaults
@@ -199,13 +198,6 @@ def _say(message: str) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-  """Prints the message and exits; only a list in it has lines of its own.
-
-  What a name may hold beside letters (a line end, commands to a terminal) is
-  shown as its code.
-  """
-  shown = re.sub(
-      r"\n(?!  )|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]",
-      lambda match: ascii(match[0])[1:-1], message)
-  _say(f"error: {shown}")
+  """Prints the message and exits."""
+  _say(f"error: {printable(message)}")
   sys.exit(2)

@@ -32,6 +32,20 @@ def about(what: str) -> Iterator[None]:
     raise InputError(f"{what}{error}") from error
 
 
+def printable(message: str) -> str:
+  """A message as it is printed: only a list in it has lines of its own.
+
+  What a name may hold beside letters (a line end, commands to a terminal) is
+  shown as its code. Of a value that is very long, the middle is left out.
+  """
+  if len(message) > _MOST:
+    message = f"{message[:_MOST // 2]} ... {message[-_MOST // 2:]}"
+  return re.sub(
+      r"\n(?!  )|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]",
+      lambda match: ascii(match[0])[1:-1], message)
+
+
+_MOST = 3000  # Characters of a message.
 _ADVICE = {
     errno.ENOSPC: "free some space there",
     errno.EDQUOT: "free some of your quota there",

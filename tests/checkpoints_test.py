@@ -277,7 +277,9 @@ ROWS = [
     ("clip/preprocessor_config.json", "image_std", [1, 0, 1], "a list of 3"),
     ("clip/preprocessor_config.json", "image_mean", 0.5, "a list of 3 values"),
     ("clip/preprocessor_config.json", "resample", 9, "from 0 to 5"),
-    ("clip/preprocessor_config.json", "size", 32, "64, the crop_size, or more")]
+    ("clip/preprocessor_config.json", "size", 32, "64, the crop_size, or up"),
+    ("clip/preprocessor_config.json", "size", 16384, "64, the crop_size, or up"
+     " to four times that")]
 
 
 @pytest.mark.parametrize("file,key,value,expected", ROWS)

@@ -10,7 +10,7 @@ import pytest
 
 from configs import authors
 from tav_jax import cli
-from tav_jax.errors import InputError
+from tav_jax.errors import InputError, printable
 from tav_jax.pretraining import checks
 from tav_jax.runs import authors_yaml, config_files, settings
 
@@ -195,6 +195,8 @@ def test_an_error_is_one_line_that_commands_no_terminal(capsys):
     cli._fail("a\nb\x1b[31m\r\u2028: the paths\n  c\n  d \u732b")
   assert capsys.readouterr().err == (
       "error: a\\nb\\x1b[31m\\r\\u2028: the paths\n  c\n  d \u732b\n")
+  long = printable("key=" + "x" * 10**6 + "; expected less")
+  assert len(long) < 3100 and long.endswith("x; expected less")
 
 
 def test_a_yaml_file_is_a_config(tmp_path, capsys):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from skimage import data
 
+from tav_jax.errors import InputError
 from tav_jax.measures import (
   clip_score,
   motion,
@@ -14,6 +15,7 @@ from tav_jax.measures import (
   preservation,
   warping,
 )
+from tav_jax.pretrained import clip_config
 from tav_jax.storybook.world import flow as true_flow
 from tav_jax.storybook.world import motion as clips
 from tav_jax.storybook.world import scene
@@ -131,6 +133,14 @@ def test_an_edit_succeeds_where_its_prompt_beats_the_sources():
   frames[2] = np.sqrt(0.5)  # A tie.
   source, target = np.eye(2)
   assert clip_score.edit_success(frames, target, source) == 25
+
+
+def test_only_a_frame_that_is_far_too_narrow_is_not_scored():
+  small = clip_config.Preprocessing(resize=4, crop=4)
+  shape = clip_score.prepare(np.zeros((100, 2, 3), np.uint8), small).shape
+  assert shape == (4, 4, 3)
+  with pytest.raises(InputError, match="a frame of 2x101 pixels: expected"):
+    clip_score.prepare(np.zeros((101, 2, 3), np.uint8), small)
 
 
 # Flow.

@@ -34,8 +34,17 @@ def test_settings_are_what_a_config_says():
 
 @pytest.mark.parametrize("config,told", [
     ({"smapling": {}}, "config key smapling: unknown; expected some of seed"),
-    ({"model": {"colour": 1}}, "config key model.colour: unknown")])
-def test_keys_that_no_run_has(config, told):
+    ({"model": {"colour": 1}}, "config key model.colour: unknown"),
+    ({"model": 3}, "config key model=3: expected a section with keys"),
+    ({"seed": "3"}, "seed='3': expected int"),
+    ({"seed": True}, "seed=True: expected int"),
+    ({"seed": 10**30}, "expected a number of 64 bits or fewer"),
+    ({"run": {"export": 1}}, "run.export=1: expected bool"),
+    ({"video": {"width": None}}, "video.width=None: expected int"),
+    ({"optimizer": {"eps": [1e-8]}}, r"eps=\[1e-08\]: expected float"),
+    ({"sampling": {"prompts": "a cat"}}, "prompts='a cat': expected texts"),
+    ({"sampling": {"prompts": [1]}}, r"prompts=\[1\]: expected texts")])
+def test_keys_and_values_that_no_run_has(config, told):
   with pytest.raises(InputError, match=told):
     settings.of(config)
 

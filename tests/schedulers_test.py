@@ -69,6 +69,8 @@ def test_defaults_are_each_schedulers_own(name):
     ({"steps_offset": 1000}, "steps_offset is 1000; expected .* 0 to 999"),
     ({"clip_sample": 0}, "clip_sample is 0; expected true or false"),
     ({"prediction_type": "sample"}, "prediction_type is 'sample'"),
+    ({"num_train_timesteps": 1, "rescale_betas_zero_snr": True,
+      "prediction_type": "v_prediction"}, "num_train_timesteps is 1; expect"),
     ({"trained_betas": [0.1, 0.2]}, "trained_betas")])
 def test_settings_of_a_scheduler_that_are_not_honoured(changes, says):
   config = {"_class_name": "DDIMScheduler", "clip_sample": False}

@@ -9,6 +9,7 @@ from PIL import Image
 import pytest
 
 from tav_jax.data import video
+from tav_jax.errors import InputError
 from tav_jax.reports import sheet
 from tav_jax.runs import results
 
@@ -132,6 +133,12 @@ def test_pad_keeps_all_and_adds_black_bars(marked, size):
   corners = inside[::len(inside) - 1, ::size - 1].astype(int)
   expected = frame[::len(frame) - 1, ::frame.shape[1] - 1]
   assert np.abs(corners - expected).max() <= 40
+
+
+def test_a_size_that_no_memory_holds_is_named(numbered):
+  with pytest.raises(InputError, match="height=8193: expected 8192 or less"):
+    video.read(
+        numbered, start=0, stride=1, frames=1, width=8192, height=8193)
 
 
 def test_a_broken_off_video_serves_as_far_as_it_goes(tmp_path):

@@ -46,6 +46,7 @@ _FITS = {
         image, size, Image.Resampling.BICUBIC),
 }
 _MOST_BYTES, _MOST_FRAMES = 2**31, 20_000  # Of a video that is read whole.
+_MOST_SIDE = 8192  # Pixels of a frame that was resized.
 _EXPECTED = "a video such as an mp4, or a folder of frames"
 
 
@@ -84,6 +85,8 @@ def read(
       ("width", width, 1), ("height", height, 1), ("fps", fps, 0)):
     if value < least:
       raise InputError(f"{name}={value}: expected {least} or more")
+    if name in ("width", "height") and value > _MOST_SIDE:
+      raise InputError(f"{name}={value}: expected {_MOST_SIDE} or less")
   if fit not in _FITS:
     raise InputError(f"fit={fit!r}: expected {', '.join(_FITS)}")
   path = pathlib.Path(path).expanduser()

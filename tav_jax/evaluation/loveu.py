@@ -18,6 +18,7 @@ videos, then the tables and the page of all videos that are scored by then.
 from collections.abc import Sequence
 import json
 import logging
+import math
 import pathlib
 from typing import Any
 
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 
 RANGES = ()
 
+_SCORES = ("frame consistency", "adjacent consistency", "textual alignment")
 _SIZE = 480  # Frames are scored at this height and width,
 _SHOWN = 240  # and shown at this one, so that browsers can open the page,
 _RATE = 8.0  # at this rate a second.
@@ -165,12 +167,34 @@ def _scorers(config: ConfigDict) -> list[str]:
 def _read_scored(file: pathlib.Path) -> dict[str, Any]:
   """What `_score` wrote of a video."""
   try:
-    found = json.loads(file.read_text())
-    return {name: found[name] for name in ("scorers", "rows", "entries")}
-  except (ValueError, KeyError, TypeError) as error:
+    found = json.loads(file.read_bytes())
+    scored = {name: found[name] for name in ("scorers", "rows", "entries")}
+    _check_scored(**scored)
+    return scored
+  except (OSError, ValueError, KeyError, TypeError, AttributeError,
+          RecursionError) as error:
     raise InputError(
         f"{file}: cannot be read ({error!r}); delete it, and the command of "
         "its video's shard writes it again") from error
+
+
+def _check_scored(scorers: Any, rows: Any, entries: Any) -> None:
+  """Raises an error unless these are what `_score` writes."""
+  _, pick = scorers
+  texts = {"split", "video", "kind", "prompt"}
+  scores = {*_SCORES} | ({"PickScore"} if pick else set())
+  if not rows:
+    raise ValueError("no rows")
+  for row in rows:
+    if row.keys() != texts | scores or not all(
+        isinstance(row[key], str) for key in texts) or not all(
+            isinstance(row[key], float) and math.isfinite(row[key])
+            for key in scores):
+      raise ValueError(f"the row {row}")
+  for prompt, videos in entries:
+    if not isinstance(prompt, str) or not all(
+        list(map(type, video)) == [str, str, int, str] for video in videos):
+      raise ValueError(f"the entry {prompt!r}")
 
 
 def _settle(

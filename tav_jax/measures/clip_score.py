@@ -33,6 +33,7 @@ from jaxtyping import Float, UInt8
 import numpy as np
 from PIL import Image
 
+from tav_jax.errors import InputError
 from tav_jax.models.clip import CLIP
 from tav_jax.pretrained.clip import PretrainedCLIP
 from tav_jax.pretrained.clip_config import Preprocessing
@@ -40,6 +41,7 @@ from tav_jax.pretrained.parts import token_ids
 from tav_jax.types import Array, Params
 
 _AT_A_TIME = 32
+_LONGEST = 50  # Times the shorter side; only the middle of a frame is scored.
 
 Frames = UInt8[np.ndarray, "f h w c"]
 
@@ -148,8 +150,15 @@ def prepare(
   """A frame as a CLIP wants it; what transformers' `CLIPImageProcessor` does.
 
   Its short edge is resized, its middle cut out, and the cut normalised.
+
+  Raises:
+    InputError: If it is too long and narrow to be resized first.
   """
   height, width = frame.shape[:2]
+  if max(height, width) > _LONGEST * min(height, width):
+    raise InputError(
+        f"a frame of {width}x{height} pixels: expected a longer side of at "
+        f"most {_LONGEST} times the shorter, to be scored")
   size, crop = numbers.resize, numbers.crop
   long = size * max(height, width) // min(height, width)
   image = Image.fromarray(frame).resize(

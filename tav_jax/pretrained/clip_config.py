@@ -185,7 +185,9 @@ def read_preprocessing(values: Mapping[str, Any], source: str) -> Preprocessing:
       read.get("size", _SHORT_EDGE, default.resize), ("shortest_edge",))
   crop = _side(
       read.get("crop_size", _SQUARE, default.crop), ("height", "width"))
-  read.check("size", size, size >= crop, f"{crop}, the crop_size, or more")
+  read.check(
+      "size", size, crop <= size <= 4 * crop,
+      f"{crop}, the crop_size, or up to four times that")
   colours = lambda key, low, default: tuple(map(float, read.get(
       key, listed(number(low, 10), 3, 3), default)))
   preprocessing = Preprocessing(

@@ -123,7 +123,9 @@ def _snapshot(path: pathlib.Path, revision: str | None) -> pathlib.Path:
   there = sorted(f.name for f in snapshots.iterdir() if f.is_dir())
   name = revision or "main"
   reference = path / "refs" / name
-  commit = reference.read_text().strip() if reference.is_file() else name
+  commit = name
+  if reference.is_file():
+    commit = reference.read_text(errors="replace").strip()
   if commit not in there and revision is None and len(there) == 1:
     commit = there[0]
   if commit not in there:

@@ -107,6 +107,9 @@ def read_schedule(values: Mapping[str, Any], source: str) -> Schedule:
       "rescale_betas_zero_snr", True,
       not schedule.zero_snr or schedule.prediction == "v_prediction",
       "prediction_type v_prediction beside it")
+  read.check(
+      "num_train_timesteps", steps, steps > 1 or not schedule.zero_snr,
+      "2 or more with rescale_betas_zero_snr")
   variance = read.get("variance_type", TEXT, "fixed_small")
   read.check(
       "variance_type", variance, not variance.startswith("learned"),

@@ -26,7 +26,7 @@ _NEEDED = (
     "tokenizer.json")
 _UNLIMITED = 10**6  # transformers writes 10^30 where it knows no length.
 
-Words = tuple[dict[str, int], list[tuple[str, str]]]
+Words = tuple[dict[str, Any], list[tuple[str, str]]]  # Ids, unchecked.
 
 
 def load_tokenizer(directory: pathlib.Path) -> Tokenizer:

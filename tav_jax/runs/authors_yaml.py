@@ -127,7 +127,8 @@ def read(path: pathlib.Path) -> tuple[ConfigDict, str]:
           bool, f"{path}: {key}", value) else "random"
     elif key == "trainable_modules":
       config.model.trainable = _modules(path, value)
-    elif key == "mixed_precision" and value in _DTYPES:
+    elif key == "mixed_precision" and (
+        value is None or isinstance(value, str | bool)) and value in _DTYPES:
       config.model.dtype = _DTYPES[value]
     elif key in _LEFT:
       if value != _LEFT[key][0]:

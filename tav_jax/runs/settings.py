@@ -106,7 +106,7 @@ def of(config: Mapping[str, Any]) -> Settings:
   """The settings of a config; `check` checks their values.
 
   Raises:
-    InputError: If the config has an unknown key.
+    InputError: If the config has an unknown key, or a value of another type.
   """
   return _of(Settings, config, "")
 
@@ -123,7 +123,10 @@ def _join(defaults: Mapping, config: Mapping) -> dict:
   return {**defaults, **config, **nested}
 
 
-def _of(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
+def _of(kind: Any, values: Any, prefix: str) -> Any:
+  if not isinstance(values, Mapping):
+    raise InputError(
+        f"config key {prefix[:-1]}={values!r}: expected a section with keys")
   fields = {field.name: field for field in dataclasses.fields(kind)}
   for key in values:
     if key not in fields:
@@ -131,15 +134,23 @@ def _of(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
           f"config key {prefix}{key}: unknown; expected some of "
           f"{', '.join(prefix + name for name in fields)}")
   return kind(**{
-      key: _value(fields[key].type, value, f"{prefix}{key}.")
+      key: _value(fields[key].type, value, f"{prefix}{key}")
       for key, value in values.items()})
 
 
-def _value(kind: Any, value: Any, prefix: str) -> Any:
+def _value(kind: Any, value: Any, key: str) -> Any:
   if dataclasses.is_dataclass(kind):
-    return _of(kind, value, prefix)
-  if isinstance(value, list):  # As JSON has tuples.
+    return _of(kind, value, f"{key}.")
+  if kind not in (bool, int, float, str):  # Texts, which JSON has in a list.
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(text, str) for text in value):
+      raise InputError(f"{key}={value!r}: expected texts, as ('this', 'that')")
     return tuple(value)
+  if isinstance(value, bool) != (kind is bool) or not isinstance(
+      value, (int, float) if kind is float else kind):
+    raise InputError(f"{key}={value!r}: expected {kind.__name__}")
+  if isinstance(value, int) and abs(value) >= 2**63:
+    raise InputError(f"{key}={value}: expected a number of 64 bits or fewer")
   return float(value) if kind is float else value
 
 

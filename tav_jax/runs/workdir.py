@@ -138,7 +138,7 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
     if not isinstance(config, dict):
       raise ValueError("not a JSON object")
     return config
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise InputError(
         f"--workdir={workdir}: its config.json cannot be read ({error}); "
         "restore that file or use another workdir") from error

@@ -97,5 +97,5 @@ class Metrics:
 def _step_of(line: bytes) -> float:
   try:
     return float(json.loads(line)["step"])
-  except (ValueError, KeyError, TypeError):
+  except (ValueError, KeyError, TypeError, RecursionError):
     return float("inf")  # Cut short by a crash.
