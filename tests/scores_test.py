@@ -252,6 +252,13 @@ def test_what_cannot_be_scored_is_named(tmp_path, line, says):
       result.frames()
 
 
+def test_a_pixel_has_no_motion(tmp_path):
+  row = np.zeros((2, 1, 4, 3), np.uint8)
+  video.write_frames(tmp_path, video.Clip(row, 8.0))
+  with pytest.raises(InputError, match="2 frames of 4x1 pixels"):
+    systems.frames(tmp_path)
+
+
 def test_no_videos_says_what_was_expected(tmp_path):
   with pytest.raises(InputError, match=r"a workdir of tav_jax\.tune"):
     systems.read(tmp_path)

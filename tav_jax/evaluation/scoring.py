@@ -99,7 +99,8 @@ def check_source(
     source: edit_scores.Source | None,
 ) -> None:
   """Raises an InputError unless the source is as long and as large."""
-  describe = lambda video: "{} frames of {}x{}".format(*video.shape)
+  describe = lambda video: (
+      f"{len(video)} frames of {video.shape[2]}x{video.shape[1]}")
   if source is not None and source.frames.shape != frames.shape:
     raise InputError(
         f"{result.path}: {describe(frames)}; expected "

@@ -42,12 +42,15 @@ def frames(path: pathlib.Path) -> np.ndarray:
   """A video file or a folder of frames as displayed, uint8 `f h w c`.
 
   Raises:
-    InputError: If it cannot be read, or has fewer than two frames.
+    InputError: If it cannot be read, or has fewer than two frames, rows or
+      columns, whose motion nothing could measure.
   """
   found = video.read_all(path)
-  if len(found) < 2:
+  count, height, width = found.shape[:3]
+  if min(count, height, width) < 2:
     raise InputError(
-        f"{path}: {len(found)} frames; expected a video of two or more")
+        f"{path}: {count} frames of {width}x{height} pixels; expected a video "
+        "of two or more frames, rows and columns")
   return found
 
 
