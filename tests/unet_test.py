@@ -63,7 +63,7 @@ def without(params, *modules):
       if not any(part in path for part in gone)}, sep="/")
 
 
-@pytest.mark.parametrize("size", [(8, 8), (7, 5), (9, 12)])
+@pytest.mark.parametrize("size", [(8, 8), (7, 5)])
 def test_identical_frames_give_the_image_models_output(params, size):
   image = jax.random.normal(jax.random.key(2), (1, 1, *size, 4))
   alone = apply(CONFIG, params, image)
