@@ -86,10 +86,16 @@ def _own_flags():
       for flag in found]
   for _, flag in others:
     delattr(flags.FLAGS, flag.name)
+  before = flagsaver.save_flag_values()
   try:
-    with flagsaver.flagsaver():
-      yield
+    yield
   finally:
+    # Libraries that the command imports define theirs but once.
+    after = flagsaver.save_flag_values()
+    flagsaver.restore_flag_values(before | {
+        name: after[name] for name in after.keys() - before.keys()
+        if flags.FLAGS.find_module_defining_flag(name) in sys.modules
+        and name.partition(".")[0] != "config"})
     for module, flag in others:
       flags.FLAGS[flag.name] = flag
       flags.FLAGS.register_flag_by_module(module, flag)
