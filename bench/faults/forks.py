@@ -10,15 +10,13 @@ import time
 import traceback
 
 # What entry points import, so that a fork has it. JAX must not have started.
-import transformers
-
 import tav_jax.evaluation.scoring
 import tav_jax.pretraining.autoencoder
 import tav_jax.pretraining.diffusion
 import tav_jax.runs.manifest
 import tav_jax.runs.many
 
-_ = transformers.CLIPTokenizer, tav_jax  # transformers imports it at first use.
+_ = tav_jax
 _SECONDS = 900  # A run that takes longer hangs.
 
 
