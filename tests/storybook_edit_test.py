@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -13,7 +14,8 @@ from tav_jax.data import video
 from tav_jax.errors import InputError
 from tav_jax.evaluation import drawn_scores
 from tav_jax.evaluation import storybook_edit as evaluation
-from tav_jax.storybook import edits, judge, truth
+from tav_jax.storybook import dataset, edits, judge, truth
+from tav_jax.storybook.classifier import Classifier
 from tav_jax.storybook.world import look, scene
 
 GROUPS = {
@@ -169,8 +171,14 @@ def test_variants_change_known_keys(name):
 
 @pytest.mark.slow
 def test_the_benchmark_end_to_end(tmp_path, caplog):
+  """Of the second edition, with a random model and a random judge."""
   random_checkpoint.write(tmp_path / "model", "tiny1")
+  shape = judge.configuration((16, 16), groups=dataset.groups(free=True))
+  judge.save(tmp_path / "judge", judge.Judge(shape, jax.jit(
+      Classifier(shape).init)(jax.random.key(0), np.zeros((1, 16, 16, 3)))[
+          "params"]))
   config, out = storybook_edit.get_config().unlock(), tmp_path / "out"
+  config.free, config.judge = True, str(tmp_path / "judge")
   config.videos, config.only = 1, ("vdm_baseline", "image_model")
   config.run.model.checkpoint = str(tmp_path / "model")
   config.run.optimizer.steps, config.run.sampling.steps = 1, 2
@@ -193,8 +201,11 @@ def test_the_benchmark_end_to_end(tmp_path, caplog):
   page = (out / "report.html").read_text()
   assert page.count("<video") == 25 and "Differences" in page
   for row in rows:
-    if row["system"] == "the true edit":
-      assert 0 <= row["change shown"] <= 100 >= row["rest shown"] >= 0
+    assert 0 <= row["change shown"] <= 100 >= row["rest shown"] >= 0
+    assert (row["look kept"] is None) == (row["kind"] in ("style", "multiple"))
+    assert (row["look agreement"] is None) == (row["kind"] == "attribute")
+    if row["system"] == "a still video" and row["kind"] != "attribute":
+      assert row["look agreement"] == 100
   (apart,) = json.loads((out / "differences.json").read_text())
   expected = np.subtract(
       scores["image_model"][name][0], scores["vdm_baseline"][name][0])
