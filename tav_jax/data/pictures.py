@@ -99,7 +99,7 @@ def animation(path: pathlib.Path) -> Iterator[Image.Image]:
   """Yields the frames of an animated picture, each as a person sees it."""
   with _about(path), _opened(path) as image:
     for frame in ImageSequence.Iterator(image):
-      yield seen(frame)
+      yield seen(frame.copy())
 
 
 def is_animated_webp(path: pathlib.Path) -> bool:

@@ -19,17 +19,22 @@ _BITS, _PHOTOMETRIC, _PLANES, _SIGNS = 258, 262, 284, 339
 
 
 def seen(image: Image.Image) -> Image.Image:
-  """A picture as a person sees it: upright RGB, on white."""
+  """A picture as a person sees it: upright RGB, on white.
+
+  Args:
+    image: The picture, which is changed: large ones are not copied.
+  """
   image.load()
   profile, kept = image.info.get("icc_profile"), image.format
   tags = dict(getattr(image, "tag_v2", {}))
-  image = ImageOps.exif_transpose(image)
+  ImageOps.exif_transpose(image, in_place=True)
   alpha = None
   if image.mode.startswith("I") and "transparency" in image.info:
     opaque = np.asarray(image) != image.info.pop("transparency")
     alpha = Image.fromarray(np.uint8(255) * opaque)
   elif image.has_transparency_data:
-    image = image.convert("RGBA")
+    if image.mode != "RGBA":
+      image = image.convert("RGBA")
     alpha = image.getchannel("A")
     image = image.convert("RGB")
   image = _in_srgb(_eight_bits(image, kept in ("PNG", "PPM"), tags), profile)
@@ -38,7 +43,9 @@ def seen(image: Image.Image) -> Image.Image:
 
 def on_white(image: Image.Image, alpha: Image.Image) -> Image.Image:
   """An RGB picture on white; `alpha` says how much of it hides the white."""
-  return Image.composite(image, Image.new("RGB", image.size, _WHITE), alpha)
+  white = Image.new("RGB", image.size, _WHITE)
+  white.paste(image, mask=alpha)
+  return white
 
 
 def _eight_bits(
@@ -60,10 +67,10 @@ def _eight_bits(
   if not image.mode.startswith(("I", "F")):
     return image
   values = np.asarray(image)
-  if not np.isfinite(values).all():
-    raise ValueError("it has values that are not finite")
   whites = [255.0, 65535.0, 2.0**31 - 1]
   if image.mode == "F":
+    if not np.isfinite(values).all():
+      raise ValueError("it has values that are not finite")
     whites.insert(0, 1.0)
   elif image.mode.startswith("I;16") or has_16:
     whites = [65535.0]
@@ -71,10 +78,12 @@ def _eight_bits(
     values, whites[-1] = values.view(np.uint32), 2.0**32 - 1
   # The least of the usual whites that no value exceeds.
   white = next((x for x in whites if values.max() <= x), values.max())
-  scaled = (values.astype(np.float32) * np.float32(255 / white)).clip(0, 255)
+  scaled = values.astype(np.float32)
+  scaled *= np.float32(255 / white)
   if tags.get(_PHOTOMETRIC) == 0:  # White is zero.
-    scaled = 255 - scaled
-  return Image.fromarray(np.rint(scaled).astype(np.uint8))
+    np.subtract(255, scaled, out=scaled)
+  np.rint(scaled.clip(0, 255, out=scaled), out=scaled)
+  return Image.fromarray(scaled.astype(np.uint8))
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -101,4 +110,4 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
       return changed.apply(image)
   except (ImageCms.PyCMSError, OSError, ValueError) as error:
     log.warning("a colour profile cannot be used: %s", error)
-  return image.convert("RGB")
+  return image if image.mode == "RGB" else image.convert("RGB")
