@@ -278,7 +278,7 @@ class Trials:
 def _errors(lines: list[str]) -> int:
   """Lines that are no news of a run: errors, warnings and tracebacks."""
   return sum(
-      bool(re.match("error|warning|Traceback|[A-Z]+:absl|  File|Exception", x))
+      bool(re.match("(error|warning): |Traceback|[A-Z]+:absl|Exception", x))
       or "ended by" in x or "interrupted" in x for x in lines)
 
 
