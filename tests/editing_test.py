@@ -76,16 +76,18 @@ def test_one_compile_per_shape(model, tuned):
   assert editing.follow._cache_size() == 2
 
 
+# sampling_test.py shows it of both predictions, with networks that are exact.
+@pytest.mark.parametrize("model", ["tiny2"], indirect=True)
 def test_inversion_leads_back(model, tuned):
   state, _ = tuned
-  # A random network bends the path more sharply than 100 steps can follow; a
+  # A random network bends the path more sharply than 40 steps can follow; a
   # fifth of its output is as smooth as a trained one.
   model = dataclasses.replace(
       model, frozen=jax.tree.map_with_path(
           lambda path, x: x * (0.2 if "conv_out" in str(path) else 1),
           model.frozen))
   errors = []
-  for n in (10, 100):
+  for n in (10, 40):
     noise = editing.invert(model, state.trainable, LATENTS, n, lambda n: None)
     back = editing.resample(model, state.trainable, noise, n, lambda n: None)
     errors.append(np.abs(back - LATENTS).mean())
