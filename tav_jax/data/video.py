@@ -150,7 +150,10 @@ def read_all(path: str | os.PathLike) -> np.ndarray:
       raise _unreadable(path, error) from error
     if not found:
       raise _unreadable(path, None)
-  return np.stack(found)
+  whole = np.empty((len(found), *found[0].shape), np.uint8)
+  for i in reversed(range(len(found))):  # Nothing is there twice.
+    whole[i] = found.pop()
+  return whole
 
 
 def _unreadable(path: pathlib.Path, error: Exception | None) -> InputError:
