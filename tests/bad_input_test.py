@@ -16,7 +16,7 @@ import signal
 import av
 import commands
 from conftest import ROOT
-import huggingface_hub
+from huggingface_hub import constants as hub
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -352,9 +352,8 @@ def world(good_and_bad, monkeypatch):
   if not copy.exists():
     shutil.copytree(good_and_bad, copy, symlinks=True)
   monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-  monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-  monkeypatch.setattr(
-      huggingface_hub.constants, "HF_HUB_CACHE", str(copy.with_name("hub")))
+  monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+  monkeypatch.setattr(hub, "HF_HUB_CACHE", str(copy.with_name("hub")))
   yield copy
   if contents(copy) != contents(good_and_bad):
     shutil.rmtree(copy)
