@@ -4,6 +4,7 @@ import itertools
 import json
 
 import av
+from drawn_frames import noise, smooth
 import numpy as np
 from PIL import Image
 import pytest
@@ -15,19 +16,6 @@ from tav_jax.runs import results
 
 SIZES = [(64, 64), (64, 32), (32, 64), (37, 91), (5, 3)]
 FITS = ("stretch", "crop", "pad")
-
-
-def smooth(frames=6, height=48, width=64):
-  """A moving gradient, which compresses well."""
-  t, y, x = np.ogrid[:frames, :height, :width]
-  channels = np.broadcast_arrays(
-      120 + 100 * np.sin(x / 9 + t / 2), 3 * y + x, 200 - 2 * y + 8 * t)
-  return np.stack(channels, -1).clip(0, 255).astype(np.uint8)
-
-
-def noise(frames=6, height=48, width=64):
-  shape = (frames, height, width, 3)
-  return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
 def write_lossless(path, frames, fps):

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import av
 from conftest import ROOT
+from drawn_frames import noise, smooth
 import numpy as np
 from PIL import Image
 import pytest
@@ -13,19 +14,6 @@ from tav_jax.data import video
 from tav_jax.reports import sheet
 
 MAN_SKIING = ROOT / "tav_jax/storybook/videos/man-skiing.mp4"
-
-
-def smooth(frames=6, height=48, width=64):
-  """A moving gradient, which compresses well."""
-  t, y, x = np.ogrid[:frames, :height, :width]
-  channels = np.broadcast_arrays(
-      120 + 100 * np.sin(x / 9 + t / 2), 3 * y + x, 200 - 2 * y + 8 * t)
-  return np.stack(channels, -1).clip(0, 255).astype(np.uint8)
-
-
-def noise(frames=6, height=48, width=64):
-  shape = (frames, height, width, 3)
-  return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
 def read_all(path):
