@@ -274,6 +274,8 @@ def guarded(monkeypatch, capsys):
   for flag in ("_MULTI_HOST", "_WORKDIR"):
     monkeypatch.setattr(cli, flag, type("", (), {"value": ""}))
   before = [(x, signal.getsignal(x)) for x in (signal.SIGTERM, signal.SIGINT)]
+  # A shell's background jobs, such as these tests may be, ignore SIGINT.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 
   def run(main):
     with pytest.raises(SystemExit) as error:

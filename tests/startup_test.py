@@ -137,8 +137,9 @@ def test_every_benchmark_starts():
   said = said_by(HELP, *names, JAX_PLATFORMS="cpu")
   for name in names:
     assert f"started {name}" in said or (
-        f"{name}: ModuleNotFoundError(\"No module named 'torch'\")" in said
-    ), said
+        re.search(
+            f"{name}: ModuleNotFoundError.*No module named '(torch|diffusers)'",
+            said)), said
 
 
 def anchors(page) -> set[str]:
@@ -160,11 +161,15 @@ def test_links_lead_somewhere(page):
       assert not anchor or anchor in anchors(there), link
 
 
+# Files that the authors and LOVEU's organisers have published.
+THEIRS = ("man-skiing.yaml", "scripts/run_eval.py")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_and_modules_that_a_page_names_exist(page):
   text = page.read_text()
   files = r"(?<![\w/])[\w-]+(?:/[\w-]+)*\.(?:py|sh|txt|yaml)\b"
-  for name in re.findall(files, text):
+  for name in set(re.findall(files, text)).difference(THEIRS):
     assert any(
         (folder / name).is_file() for folder in (ROOT, ROOT / "tav_jax")), name
   for name in MODULE.findall(text):
