@@ -2,7 +2,7 @@ r"""The embedded model on its embedded video: offline, on a laptop.
 
   python -m tav_jax.tune --config=configs/storybook.py --workdir=runs/storybook
 
-It took about two minutes on two cores without an accelerator.
+It took about a minute on two cores without an accelerator.
 """
 
 from configs import default
