@@ -11,6 +11,7 @@ from conftest import ROOT
 import numpy as np
 import pytest
 
+import tav_jax
 from tav_jax.data import jsonl, names, spreadsheet, video
 from tav_jax.data.datasets import folder
 from tav_jax.errors import InputError
@@ -237,6 +238,17 @@ def test_a_file_is_found_whose_name_is_composed_differently(tmp_path):
   assert names.find(long) == long and names.find(pathlib.Path("x\0")).name
   assert names.at_home("~nobody-here/x") == pathlib.Path("~nobody-here/x")
   assert names.at_home("~/x") == pathlib.Path.home() / "x"
+
+
+@pytest.mark.parametrize("reader", [
+    lambda path: video.read(
+        path, start=0, stride=1, frames=1, width=8, height=8),
+    lambda path: folder.CaptionedFolder(
+        folder=path, data_dir="", size=8, frames=1, stride=1),
+    video.read_all, tav_jax.load_pretrained])
+def test_the_home_of_nobody_is_named(reader):
+  with pytest.raises(InputError, match="~nobody-here/x"):
+    reader("~nobody-here/x")
 
 
 def test_a_pipe_is_no_list(tmp_path, base):

@@ -35,7 +35,7 @@ def slug(text: str, most: int = 60) -> str:
   return re.sub(r"[\W_]+", "-", composed)[:most].strip("-")
 
 
-def at_home(path: str) -> pathlib.Path:
+def at_home(path: str | os.PathLike[str]) -> pathlib.Path:
   """The path; `~` and `~user` are a home, unless the user is not known."""
   return pathlib.Path(os.path.expanduser(path))
 

@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageOps
 
-from tav_jax.data import containers, pictures
+from tav_jax.data import containers, names, pictures
 from tav_jax.data.frames import by_place, Clip, Frame, rate, Source
 from tav_jax.data.pictures import frame_files
 from tav_jax.data.writing import (
@@ -89,7 +89,7 @@ def read(
       raise InputError(f"{name}={value}: expected {_MOST_SIDE} or less")
   if fit not in _FITS:
     raise InputError(f"fit={fit!r}: expected {', '.join(_FITS)}")
-  path = pathlib.Path(path).expanduser()
+  path = names.at_home(path)
   if fps and os.path.isfile(path):
     raise InputError(
         f"fps={fps}: {path} has times of its own; expected fps=0, or a folder "
@@ -130,7 +130,7 @@ def read_all(path: str | os.PathLike) -> np.ndarray:
     InputError: If it cannot be read to its end, has frames of different sizes,
       or is longer than 20,000 frames or two gigabytes.
   """
-  path = pathlib.Path(path)
+  path = names.at_home(path)
   found: list[np.ndarray] = []
   with _opened(path) as source:
     try:

@@ -8,6 +8,7 @@ import pathlib
 import huggingface_hub
 from huggingface_hub import errors as hub_errors
 
+from tav_jax.data import names
 from tav_jax.errors import InputError
 from tav_jax.pretrained import foreign, weights
 
@@ -65,7 +66,7 @@ def locate(
   if path_or_hub_id == STORYBOOK:
     root = importlib.resources.files("tav_jax") / "storybook/checkpoint"
     return pathlib.Path(str(root))
-  path = pathlib.Path(path_or_hub_id).expanduser()
+  path = names.at_home(path_or_hub_id)
   if path.is_dir():
     return _snapshot(path, revision)
   if path.is_file():

@@ -10,7 +10,7 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from tav_jax.data import batches, datasets, video
+from tav_jax.data import batches, datasets, names, video
 from tav_jax.errors import InputError
 from tav_jax.storybook import dataset
 from tav_jax.storybook.world import scene
@@ -73,7 +73,7 @@ def load(config: ConfigDict, workdir: pathlib.Path) -> Pictures:
   Raises:
     InputError: If the folder has no such file, or no pictures.
   """
-  directory = pathlib.Path(config.directory or workdir / "data").expanduser()
+  directory = names.at_home(config.directory or workdir / "data")
   if config.source == STORYBOOK:
     return Pictures(datasets.load(dataset.StorybookImages(
         data_dir=directory, count=config.count, size=config.size,

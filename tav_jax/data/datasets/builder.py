@@ -23,7 +23,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 import tqdm
 
-from tav_jax.data import locks
+from tav_jax.data import locks, names
 from tav_jax.errors import InputError
 
 log = logging.getLogger("tav_jax.data.datasets")
@@ -53,7 +53,7 @@ class Builder(tfds.core.ShardBasedBuilder):
     self._made: Callable[[], Any] = lambda: None
     with _quiet():
       super().__init__(
-          data_dir=pathlib.Path(data_dir).expanduser(),
+          data_dir=names.at_home(data_dir),
           config=tfds.core.BuilderConfig(name=config),
           file_format="array_record")
 

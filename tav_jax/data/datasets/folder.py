@@ -49,7 +49,7 @@ class CaptionedFolder(builder.Builder):
       frames: int,
       stride: int,
   ):
-    self._rows = _rows(pathlib.Path(folder).expanduser())
+    self._rows = _rows(names.at_home(folder))
     self._clips = _are_clips(self._rows)
     self._size, self._frames, self._stride = size, frames, stride
     shape = f"{size}px"
