@@ -8,7 +8,7 @@ and the prompts, here or in a file of your own that starts from this one:
       --config.sampling.prompts="('a dog is walking', 'a robot is walking')"
 
 Needs the checkpoint from the hub, or a local copy of it. On one TPU v5e chip
-tuning takes 8.0 of 16 GB and at least 3.2 min, those of the chip's peak rates
+tuning takes 8.8 of 16 GB and at least 3.2 min, those of the chip's peak rates
 (`python -m tav_jax.plan --config=configs/default.py`).
 """
 
