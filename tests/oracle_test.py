@@ -89,12 +89,15 @@ def test_unet_of_identical_frames(checkpoint, exact_gelu, size):
 def test_image_unet(checkpoint, exact_gelu):
   """Without temporal layers, on clips of one frame."""
   directory, _ = checkpoint
+  image = jax.random.normal(jax.random.key(0), (2, 8, 8, 4))
+  text = jax.random.normal(jax.random.key(1), (2, 7, 32))
+  assert_image_unet_is_theirs(directory, image, jnp.array([20, 700]), text)
+
+
+def assert_image_unet_is_theirs(directory, image, times, text):
   config, params = load_unet(directory, temporal="none")
   oracle, _ = FlaxUNet2DConditionModel.from_config(
       files.read_config(directory / "unet"), return_unused_kwargs=True)
-  image = jax.random.normal(jax.random.key(0), (2, 8, 8, 4))
-  text = jax.random.normal(jax.random.key(1), (2, 7, 32))
-  times = jnp.array([20, 700])
   expected = jax.jit(oracle.apply)(
       {"params": params}, channels_first(image), times, text).sample
   output = jax.jit(UNet3D(config).apply)(
@@ -183,18 +186,10 @@ def test_what_pretraining_writes_is_theirs(tmp_path, exact_gelu):
   pipeline.write_unet(tmp_path, unet, draw(shapes.of_unet(unet)))
   pipeline.write_text_encoder(tmp_path, text, draw(of_text), tokenizer)
 
-  config, params = load_unet(tmp_path, temporal="none")
-  oracle, _ = FlaxUNet2DConditionModel.from_config(
-      files.read_config(tmp_path / "unet"), return_unused_kwargs=True)
   latents = random.standard_normal((2, 8, 8, 4), np.float32)
   embeds = random.standard_normal((2, 5, 16), np.float32)
-  times = jnp.array([3, 700])
-  expected = jax.jit(oracle.apply)(
-      {"params": params}, channels_first(latents), times, embeds).sample
-  output = jax.jit(UNet3D(config).apply)(
-      {"params": params}, latents[:, None], times, embeds)
-  np.testing.assert_allclose(
-      channels_first(output[:, 0]), expected, rtol=0, atol=1e-4)
+  assert_image_unet_is_theirs(
+      tmp_path, latents, jnp.array([3, 700]), embeds)
 
   directory = tmp_path / "text_encoder"
   ours = load.load_weights(directory, of_text, jnp.float32)

@@ -24,7 +24,7 @@ from tav_jax.data import colours
 from tav_jax.data.frames import Clip
 
 # x264's tree of macroblocks is read before it is written on some processors,
-# so that equal frames gave different files; see tests/video_test.py.
+# so that equal frames gave different files; see tests/writing_test.py.
 _SAME_BYTES = {"threads": "1", "x264-params": "mbtree=0"}
 # Of H.273.
 _TAGS = {Colorspace.ITU709: 1, Colorspace.ITU601: 6}
