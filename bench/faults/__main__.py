@@ -7,7 +7,7 @@ r"""What comes of runs that are killed, starved, damaged or shared.
 Tunes, tunes many, pretrains and evaluates, all tiny, while something happens to
 the run; prints what the run said, and whether the next command went on to the
 same result as a run that nothing happened to: all files, pixels, losses and
-arrays of checkpoints, bit by bit. Takes about half an hour on two cores.
+arrays of checkpoints, bit by bit. Takes about ten minutes on two cores.
 """
 
 from collections.abc import Callable, Iterator
