@@ -23,7 +23,7 @@ import numpy as np
 
 from tav_jax.models.vae import VAEConfig
 from tav_jax.pretrained import pipeline
-from tav_jax.pretraining import autoencoder, clip, diffusion, judge
+from tav_jax.pretraining import autoencoder, clip, judge, networks
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.storybook import dataset
 from tav_jax.storybook import judge as judge_lib
@@ -105,15 +105,15 @@ def stages(config):
       {"image": images(n, towers.vision.image_size), "tokens": tokens(n)})
 
   n = config.diffusion.optimizer.batch_size
-  unet = diffusion.network(
+  unet = networks.network(
       config.diffusion.model, size // vae.factor, vae.latent_channels,
       towers.text.width)
   side = unet.sample_size
   assert side is not None  # The world's models have one.
-  latents = random.normal(size=(n, side, side, unet.in_channels)).astype(
+  latents = random.normal(size=(n, 1, side, side, unet.in_channels)).astype(
       np.float32)
   params = {
-      "unet": diffusion.init(unet, 0), "text": clip_params["text_model"]}
+      "unet": networks.init(unet, 0), "text": clip_params["text_model"]}
   batch = {"mean": latents, "std": 0 * latents, "tokens": tokens(n)}
   yield "latent diffusion", n, *jax_step(
       config.diffusion,
@@ -152,7 +152,7 @@ def torch_step(config, unet, text, batch):
       params, lr=chosen.learning_rate, betas=(chosen.b1, chosen.b2),
       weight_decay=chosen.weight_decay, fused=True)
   average = [p.detach().clone() for p in params]
-  x0 = torch.from_numpy(batch["mean"]).permute(0, 3, 1, 2).contiguous(
+  x0 = torch.from_numpy(batch["mean"][:, 0]).permute(0, 3, 1, 2).contiguous(
       memory_format=torch.channels_last)
   tokens = torch.from_numpy(batch["tokens"]).long()
   abar = torch.from_numpy(schedule.alphas_cumprod).float()

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from tav_jax import pretrained, startup
-from tav_jax.pipelines import text_to_image
+from tav_jax.pipelines import generation
 from tav_jax.pretrained import files
 from tav_jax.pretrained.parts import token_ids
 from tav_jax.reports import sheet
@@ -41,16 +41,16 @@ def ours(root: pathlib.Path, prompts: list[str]):
   unet, params = pretrained.load_unet(root, temporal="none")
   size = unet.sample_size
   assert size is not None  # Checkpoints in this layout have one.
-  noise = text_to_image.noise(
+  noise = generation.noise(
       0, (len(prompts), size, size, unet.in_channels))
   embed = lambda texts: model.text_encoder(token_ids(
       model.tokenizer, model.text_encoder.config.positions, texts)[0])
-  latents = text_to_image.sample(
+  latents = generation.sample(
       unet, model.schedule, params, noise, embed(prompts), embed([""]),
       scale=_GUIDANCE.value, num_steps=_STEPS.value)
   return (
       np.asarray(noise)[:, 0], np.asarray(latents)[:, 0],
-      text_to_image.pictures(model.vae.decode, latents))
+      generation.pictures(model.vae.decode, latents))
 
 
 def theirs(root: pathlib.Path, prompts: list[str], noise: np.ndarray):

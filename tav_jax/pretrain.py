@@ -1,4 +1,4 @@
-r"""Trains a latent text-to-image model from nothing, stage by stage.
+r"""Trains diffusion models of pictures or clips from nothing, stage by stage.
 
   python -m tav_jax.pretrain --config=configs/pretrain_storybook.py \
       --workdir=runs/pretrain
@@ -9,20 +9,19 @@ checkpoint so far, written at every look at a stage; diffusers loads it too.
 
 import logging
 import pathlib
-import shutil
 
 from ml_collections import ConfigDict
 
 from tav_jax import cli
-from tav_jax.data import atomic
 from tav_jax.pretraining import (
   autoencoder,
   checks,
   clip,
   diffusion,
   judge,
+  networks,
+  parts,
   stage,
-  start,
 )
 from tav_jax.pretraining import pictures as pictures_lib
 from tav_jax.pretraining import tokenizer as tokenizer_lib
@@ -54,7 +53,7 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
 def _run(name, config, workdir, pictures) -> None:
   tokenizer = None
   if name in ("tokenizer", "clip") or (
-      name == "diffusion" and diffusion.has_text(config.diffusion.model)):
+      name == "diffusion" and networks.has_text(config.diffusion.model)):
     tokenizer = _tokenizer(config, workdir, pictures)
   if name == "autoencoder":
     autoencoder.train(workdir, of_stage(config, name), pictures)
@@ -72,7 +71,7 @@ def of_stage(config: ConfigDict, name: str) -> ConfigDict:
   return ConfigDict(
       config[name].to_dict()
       | {"seed": config.seed, "data": config.data.to_dict(),
-         "start": config.start})
+         "start": config.start, "parts": config.get("parts", "")})
 
 
 def _tokenizer(config, workdir, pictures):
@@ -80,10 +79,7 @@ def _tokenizer(config, workdir, pictures):
 
   A model that starts from an earlier one speaks its language.
   """
-  directory = workdir / "model/tokenizer"
-  if (earlier := start.locate(config.start)) and not directory.exists():
-    with atomic.replacing(directory) as partial:
-      shutil.copytree(earlier / "tokenizer", partial)
+  directory = parts.take(config, workdir / "model", "tokenizer")
   source = pictures.splits["train"]
   captions = (
       source[i]["caption"]

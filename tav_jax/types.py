@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 import numpy as np
 
 Array = jax.Array | np.ndarray
@@ -33,6 +33,7 @@ Video = Float[Array, "b f h w c"]
 Hidden = Float[Array, "b f s c"]
 TextEmbeds = Float[Array, "b l e"]
 Timesteps = Int[Array, "b"]
+Scalars = Num[Array, "b"]
 
 Denoise = Callable[[jax.Array, jax.Array], jax.Array]
 """`(latents b f h w c, timestep scalar) -> prediction b f h w c`."""

@@ -20,7 +20,7 @@ import pytest
 
 import tav_jax
 from tav_jax import pretrained
-from tav_jax.pipelines import text_to_image
+from tav_jax.pipelines import generation
 from tav_jax.pretrained import shapes
 from tav_jax.storybook import dataset, judge
 
@@ -227,8 +227,8 @@ def test_ddpm_without_text(configs, tmp_path):
   schedule = shapes.load_schedule(model / "scheduler")
   assert unet.text_width is None and schedule.clip_sample
   # What it draws is on the sheet, but for weights rounded to float16.
-  drawn = text_to_image.pictures(np.asarray, text_to_image.sample_ancestral(
-      unet, schedule, params, text_to_image.noise(0, (16, 16, 16, 3)), None,
+  drawn = generation.pictures(np.asarray, generation.sample_ancestral(
+      unet, schedule, params, generation.noise(0, (16, 16, 16, 3)), None,
       None, seed=0, scale=1.0, num_steps=2))
   sheet = np.asarray(Image.open(
       tmp_path / "diffusion/samples/step_000006/samples.png"))

@@ -20,15 +20,15 @@ from tav_jax.errors import InputError
 from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
-from tav_jax.pipelines import text_to_image
+from tav_jax.pipelines import generation
 from tav_jax.pretrained import configs, load_unet, pipeline, shapes, vocabulary
 from tav_jax.pretrained.parts import token_ids, VAE
 from tav_jax.pretraining import (
   autoencoder,
   checks,
-  diffusion,
   judge,
   latents,
+  networks,
   start,
   tokenizer,
 )
@@ -223,37 +223,37 @@ def test_a_timestep_in_every_stratum(batch, steps):
 
 def batch_of_latents(size=3):
   random = np.random.default_rng(1)
-  normal = random.standard_normal((2, size, 4, 4, 2)).astype(np.float16)
+  normal = random.standard_normal((2, size, 1, 4, 4, 2)).astype(np.float16)
   return {"mean": normal[0], "std": np.abs(normal[1]),
           "tokens": random.integers(0, 20, (size, 5)).astype(np.int32)}
 
 
 @pytest.fixture(scope="module")
-def networks():
+def both():
   text = jax.jit(CLIPTextModel(TEXT).init)(
       jax.random.key(0), np.zeros((1, 5), np.int32))["params"]
-  return perturbed({"unet": diffusion.init(UNET, 0), "text": text})
+  return perturbed({"unet": networks.init(UNET, 0), "text": text})
 
 
 @pytest.fixture(scope="module")
 def without_text():
   unet = dataclasses.replace(UNET, text_width=None)
-  return unet, perturbed(diffusion.init(unet, 0))
+  return unet, perturbed(networks.init(unet, 0))
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-def test_diffusion_loss(networks, prediction):
+def test_diffusion_loss(both, prediction):
   schedule = Schedule(prediction=prediction, num_train_steps=50)
   batch, key, gamma = batch_of_latents(), jax.random.key(2), 5.0
   value, grads = jax.jit(jax.value_and_grad(diffusion_loss.loss(
-      UNET, TEXT, schedule, gamma)))(networks, {}, batch, key)
+      UNET, TEXT, schedule, gamma)))(both, {}, batch, key)
 
   keys = jax.random.split(key, 3)
-  normal = [np.asarray(jax.random.normal(k, (3, 4, 4, 2))) for k in keys[:2]]
+  normal = [np.asarray(jax.random.normal(k, (3, 1, 4, 4, 2))) for k in keys[:2]]
   x0 = batch["mean"].astype(float) + batch["std"].astype(float) * normal[0]
   timesteps = diffusion_loss.stratified(keys[2], 3, 50)
   text = jax.jit(CLIPTextModel(TEXT).apply)(
-      {"params": networks["text"]}, batch["tokens"])
+      {"params": both["text"]}, batch["tokens"])
   abar = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 50) ** 2)
   snr = abar / (1 - abar)
   v = prediction == "v_prediction"
@@ -265,8 +265,8 @@ def test_diffusion_loss(networks, prediction):
     noisy = signal * x0[i] + sigma * normal[1][i]
     target = signal * normal[1][i] - sigma * x0[i] if v else normal[1][i]
     output = network(
-        {"params": networks["unet"]}, np.float32(noisy)[None, None],
-        timesteps[i:i + 1], text[i:i + 1])[0, 0]
+        {"params": both["unet"]}, np.float32(noisy)[None],
+        timesteps[i:i + 1], text[i:i + 1])[0]
     terms.append(weights[t] / weights.mean() * np.mean((output - target) ** 2))
   np.testing.assert_allclose(value, np.mean(terms), rtol=1e-4)
   for name, part in grads.items():
@@ -279,7 +279,7 @@ def test_diffusion_loss(networks, prediction):
 @pytest.mark.parametrize("text_width", [None, 128])
 def test_exported_configs_read_back(config, text_width):
   model = config.get_config().diffusion.model
-  unet = diffusion.network(model, 16, 4, text_width)
+  unet = networks.network(model, 16, 4, text_width)
   read = configs.read_unet(
       json.loads(json.dumps(pipeline.unet_fields(unet))), "unet")
   assert unet == dataclasses.replace(read, spatial="own", temporal="none")
@@ -309,18 +309,18 @@ def test_a_network_without_text_is_exported_and_read_back(
 
 @pytest.mark.parametrize("with_text", [False, True])
 def test_ancestral_samples_do_not_depend_on_how_many_there_are(
-    networks, without_text, with_text):
+    both, without_text, with_text):
   schedule = Schedule(
       num_train_steps=20, beta_schedule="linear", beta_start=1e-3, beta_end=0.4,
       steps_offset=0, clip_sample=True)
-  unet, params = UNET, networks["unet"]
+  unet, params = UNET, both["unet"]
   text = np.random.default_rng(0).standard_normal((20, 5, 8), np.float32)
   if not with_text:
     unet, params = without_text
 
   def sample(numbers, seed=3):
-    noise = text_to_image.noise(seed, (20, 4, 4, 2))[numbers]
-    return text_to_image.sample_ancestral(
+    noise = generation.noise(seed, (20, 4, 4, 2))[numbers]
+    return generation.sample_ancestral(
         unet, schedule, params, noise, text[numbers] if with_text else None,
         text[:1] if with_text else None, seed=seed, scale=2.0, num_steps=4)
 
@@ -334,14 +334,14 @@ def test_noise_on_the_way_is_not_that_of_the_start(monkeypatch, without_text):
   """Neither key of a picture is the other's, nor made from it."""
   unet, params = without_text
   given = []
-  monkeypatch.setattr(text_to_image, "_sample_ancestral", lambda *args: (
+  monkeypatch.setattr(generation, "_sample_ancestral", lambda *args: (
       given.append(args[5]), args[4])[1])
-  noise = text_to_image.noise(0, (20, 4, 4, 2))
-  text_to_image.sample_ancestral(
+  noise = generation.noise(0, (20, 4, 4, 2))
+  generation.sample_ancestral(
       unet, Schedule(), params, noise, None, None, seed=0, scale=1.0,
       num_steps=2)
   data = lambda keys: set(map(tuple, np.asarray(jax.random.key_data(keys))))
-  starts = text_to_image._keys(jax.random.key(0), jnp.arange(2000))
+  starts = generation._keys(jax.random.key(0), jnp.arange(2000))
   made = [jax.vmap(functools.partial(jax.random.fold_in, key))(
       jnp.arange(1000)) for key in starts[:2]]
   on_the_way = data(jnp.concatenate(given)[:20])
@@ -548,7 +548,20 @@ def moments(images):
 def assert_kept(values, images):
   for array, expected in zip(values, moments(images), strict=True):
     assert array.dtype == np.float16
-    np.testing.assert_array_equal(array, np.float16(expected))
+    np.testing.assert_array_equal(array[:, 0], np.float16(expected))
+
+
+def test_a_clips_latents_are_those_of_its_frames(tmp_path, monkeypatch, drawn):
+  monkeypatch.setattr(Counting, "calls", 0)
+  (tmp_path / "weights").touch()
+  clips = [{"video": x, "fps": 12.0} for x in drawn.reshape(10, 15, 16, 16, 3)]
+  encoded, = latents.encode(
+      Pictures({"train": clips}), Counting(TINY_VAE, {}), tmp_path / "weights",
+      tmp_path / "latents").splits.values()
+  mean = np.stack([record["mean"] for record in encoded])
+  assert mean.shape == (10, 15, 8, 8, 2) and "video" not in encoded[0]
+  np.testing.assert_array_equal(
+      mean.reshape(150, 8, 8, 2), np.float16(moments(drawn)[0]))
 
 
 def test_latents_are_kept_until_weights_or_pictures_change(kept, drawn):
@@ -586,8 +599,10 @@ def test_kept_latents_are_the_autoencoders(vae, images, tmp_path):
       tmp_path / "weights", tmp_path / "latents")
   mean, std = vae.encode(pixels[None].astype(np.float32) / 127.5 - 1)
   for i, record in enumerate(pictures.splits["train"]):
-    np.testing.assert_allclose(record["mean"], mean[0, i], rtol=1e-3, atol=1e-6)
-    np.testing.assert_allclose(record["std"], std[0, i], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(
+        record["mean"][0], mean[0, i], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(
+        record["std"][0], std[0, i], rtol=1e-3, atol=1e-6)
 
 
 # Several devices.
@@ -599,7 +614,7 @@ import pathlib
 import jax, numpy as np
 from ml_collections import ConfigDict
 from pretraining_test import batch_of_latents, diffusion_loss, TEXT, UNET
-from pretraining_test import perturbed, diffusion, CLIPTextModel
+from pretraining_test import perturbed, networks, CLIPTextModel
 from tav_jax.parallel import placement
 from tav_jax.parallel.mesh import make_mesh
 from tav_jax.errors import InputError
@@ -609,7 +624,7 @@ from tav_jax.training import optim, step
 
 text = jax.jit(CLIPTextModel(TEXT).init)(
     jax.random.key(0), np.zeros((1, 5), np.int32))["params"]
-params = perturbed({"unet": diffusion.init(UNET, 0), "text": text})
+params = perturbed({"unet": networks.init(UNET, 0), "text": text})
 optimizer = optim.averaged(optim.adamw(1e-3, eps=1e-3), 0.9)
 loss = diffusion_loss.loss(UNET, TEXT, Schedule(num_train_steps=50), 5.0)
 take = jax.jit(step.make_step(loss, optimizer))

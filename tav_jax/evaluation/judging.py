@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from tav_jax import pretrained
-from tav_jax.pipelines import text_to_image
+from tav_jax.pipelines import generation
 from tav_jax.pretrained import files
 from tav_jax.pretrained.parts import token_ids
 from tav_jax.reports import sheet, table
@@ -53,13 +53,13 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
         scene.random_scene(rng, held_out) for _ in range(config.prompts)]
     captions = [scene.caption(s) for s in scenes]
     labels = [scene.labels(s) for s in scenes]
-    sampled = text_to_image.sample(
+    sampled = generation.sample(
         unet, model.schedule, params,
-        text_to_image.noise(
+        generation.noise(
             config.seed, (len(scenes), size, size, unet.in_channels)),
         embed(captions), embed([""]), scale=config.sampling.guidance,
         num_steps=config.sampling.steps)
-    drawn = text_to_image.pictures(model.vae.decode, sampled)
+    drawn = generation.pictures(model.vae.decode, sampled)
     true = np.stack([render(s, drawn.shape[1]) for s in scenes])
     for what, images in (("samples", drawn), ("true drawings", true)):
       accuracy = referee.accuracy(images, labels)

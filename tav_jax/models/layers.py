@@ -21,7 +21,7 @@ from jaxtyping import Float
 
 from tav_jax.models.convolution import convolution
 from tav_jax.parallel import activations
-from tav_jax.types import Array, Timesteps
+from tav_jax.types import Array, Scalars
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,9 @@ class Conv(nn.Module):
 class TemporalConv(nn.Module):
   """Convolution over three frames at every position; starts as the identity.
 
-  Frames before the first and after the last are zeros.
+  Frames before the first and after the last are zeros. A clip of one frame, a
+  picture, is left as it is (Imagen Video, arXiv 2210.02303, Sec. 2.6), so that
+  a network may learn from pictures and clips at once.
   """
 
   dtype: Any = jnp.float32
@@ -87,6 +89,8 @@ class TemporalConv(nn.Module):
         "kernel", _middle_is_identity, (3, channels, channels))
     bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+    if frames == 1:
+      return x
     x = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0), (0, 0)))
     return bias + sum(
         jnp.einsum("bfhwc,cd->bfhwd", x[:, i:i + frames], kernel[i])
@@ -110,7 +114,8 @@ def convolve(
 class TimestepEmbedding(nn.Module):
   """Sinusoidal features of the timestep and a two-layer perceptron.
 
-  DDPM (arXiv 2006.11239), Appendix B.
+  DDPM (arXiv 2006.11239), Appendix B. Another number than the timestep that a
+  network learns to be told later starts at zero, and so changes nothing.
   """
 
   channels: int
@@ -118,9 +123,12 @@ class TimestepEmbedding(nn.Module):
   flip_sin_to_cos: bool = True
   freq_shift: float = 0.0
   dtype: Any = jnp.float32
+  starts_at_zero: bool = False
 
   @nn.compact
-  def __call__(self, timesteps: Timesteps) -> Float[Array, "b c"]:
+  def __call__(
+      self, timesteps: Scalars
+  ) -> Float[Array, "b c"]:
     half = self.channels // 2
     rates = jnp.exp(
         -math.log(10000.0) * jnp.arange(half, dtype=jnp.float32)
@@ -131,7 +139,13 @@ class TimestepEmbedding(nn.Module):
       waves.reverse()
     x = jnp.concatenate(waves, axis=-1)
     x = nn.Dense(self.hidden, dtype=self.dtype, name="linear_1")(x)
-    return nn.Dense(self.hidden, dtype=self.dtype, name="linear_2")(nn.silu(x))
+    last = nn.initializers.zeros_init() if self.starts_at_zero else _DENSE
+    return nn.Dense(
+        self.hidden, dtype=self.dtype, kernel_init=last, name="linear_2")(
+            nn.silu(x))
+
+
+_DENSE = nn.linear.default_kernel_init
 
 
 class ResnetBlock(nn.Module):

@@ -7,6 +7,7 @@ clips of one frame, it is the image model. Other ways to turn an image model
 into one of videos are fields of the config. Submodules carry diffusers' names.
 """
 
+from collections.abc import Mapping
 import dataclasses
 
 from flax import linen as nn
@@ -24,7 +25,7 @@ from tav_jax.models.layers import (
 )
 from tav_jax.models.transformer import Transformer
 from tav_jax.parallel import activations
-from tav_jax.types import Array, TextEmbeds, Timesteps
+from tav_jax.types import Array, Scalars, TextEmbeds, Timesteps
 
 Features = Float[Array, "b f _ _ _"]
 """Activations: height, width and channels change from level to level."""
@@ -53,6 +54,8 @@ class UNetConfig:
       masks later frames; "none", the image model, without its parameters.
     convolution: "1x3x3", or "pseudo_3d" with a convolution over frames after
       each (Make-A-Video).
+    scalars: Names of the numbers that the network is told of every clip besides
+      the timestep, such as its frame rate; each has an embedding.
     groups: Groups of every GroupNorm.
     norm_eps: Epsilon of the ResNet blocks' GroupNorm.
     linear_projection: Linear (SD 2) or 1x1-convolution (SD 1) projections.
@@ -73,6 +76,7 @@ class UNetConfig:
   spatial: str = "sparse_causal"
   temporal: str = "full"
   convolution: str = "1x3x3"
+  scalars: tuple[str, ...] = ()
   groups: int = 32
   norm_eps: float = 1e-5
   linear_projection: bool = False
@@ -86,6 +90,12 @@ class UNetConfig:
       if getattr(self, name) not in known:
         raise ValueError(
             f"{name}={getattr(self, name)!r}: expected {', '.join(known)}")
+
+  @property
+  def is_video(self) -> bool:
+    """Whether frames of a clip know of each other."""
+    return (self.temporal != "none" or self.over_frames
+            or self.spatial != "own")
 
   @property
   def over_frames(self) -> bool:
@@ -192,6 +202,7 @@ class UNet3D(nn.Module):
       latents: Float[Array, "b f h w c"],
       timesteps: Timesteps,
       text_embeds: TextEmbeds | None,
+      scalars: Mapping[str, Scalars] | None = None,
   ) -> Float[Array, "b f h w C"]:
     """Runs the network.
 
@@ -200,24 +211,33 @@ class UNet3D(nn.Module):
       timesteps: One diffusion timestep a clip, `b`.
       text_embeds: Hidden states of the text encoder, `b l e`; None for an
         unconditional network.
+      scalars: The numbers that `UNetConfig.scalars` names, one a clip, each of
+        the order of 1 to 1000 (as timesteps are).
 
     Returns:
       The prediction in float32, `b f h w c`.
 
     Raises:
       ValueError: If an unconditional network is given a text, or another
-        network none.
+        network none; or other scalars than its own.
     """
     config = self.config
     if (text_embeds is None) != (config.text_width is None):
       raise ValueError(
           f"text_embeds: expected {'a' if config.text_width else 'no'} text "
           f"for a network of text_width={config.text_width}")
+    told = dict(scalars or {})
+    if set(told) != set(config.scalars):
+      raise ValueError(
+          f"scalars: expected {config.scalars}, not {tuple(told)}")
     dtype = config.execution.dtype
     levels = range(len(config.channels))
-    time = TimestepEmbedding(
+    embed = lambda name, x, **how: TimestepEmbedding(
         config.channels[0], 4 * config.channels[0], config.flip_sin_to_cos,
-        config.freq_shift, dtype, name="time_embedding")(timesteps)
+        config.freq_shift, dtype, name=f"{name}_embedding", **how)(x)
+    time = embed("time", timesteps)
+    for name in config.scalars:
+      time += embed(name, told[name], starts_at_zero=True)
     text = None if text_embeds is None else text_embeds.astype(dtype)
 
     latents = activations.constrain(latents, frames=1)

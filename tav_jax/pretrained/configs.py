@@ -18,6 +18,7 @@ from tav_jax.pretrained.reader import (
   number,
   Reader,
   SIZE,
+  TEXT,
 )
 
 # At most; of hundreds of blocks not even the shapes come fast.
@@ -91,6 +92,7 @@ def read_unet(values: Mapping[str, Any], source: str) -> UNetConfig:
       freq_shift=float(read.get("freq_shift", number(0, 1), 0)),
       **{name: read.get(name, choice(*known), getattr(UNetConfig, name))
          for name, known in VARIANTS.items()},
+      scalars=tuple(read.get("scalars", listed(TEXT, 0, 8), ())),
       sample_size=_sample_size(read),
   )
   read.check(
@@ -178,7 +180,7 @@ def write_unet3d(config: UNetConfig) -> dict[str, Any]:
       "upcast_attention": False,
       "use_linear_projection": config.linear_projection,
   } | {
-      name: getattr(config, name) for name in VARIANTS
+      name: getattr(config, name) for name in (*VARIANTS, "scalars")
       if getattr(config, name) != getattr(UNetConfig, name)}
 
 

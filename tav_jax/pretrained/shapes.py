@@ -90,7 +90,9 @@ def of_unet(config: UNetConfig) -> Params:
       jax.ShapeDtypeStruct((1, 2, 8, 8, config.in_channels), jnp.float32),
       jax.ShapeDtypeStruct((1,), jnp.int32),
       None if config.text_width is None else jax.ShapeDtypeStruct(
-          (1, 2, config.text_width), jnp.float32))
+          (1, 2, config.text_width), jnp.float32),
+      {name: jax.ShapeDtypeStruct((1,), jnp.float32)
+       for name in config.scalars})
 
 
 def of_vae(config: VAEConfig) -> Params:

@@ -8,9 +8,10 @@ import pathlib
 from ml_collections import ConfigDict
 
 from tav_jax.errors import InputError
+from tav_jax.models.unet import VARIANTS
 from tav_jax.models.vae import VAEConfig
-from tav_jax.pretraining import diffusion
-from tav_jax.pretraining.pictures import STORYBOOK
+from tav_jax.pretraining import networks, parts
+from tav_jax.pretraining.pictures import frames_of, STORYBOOK
 from tav_jax.runs import settings
 from tav_jax.sampling.schedule import (
   BETA_SCHEDULES,
@@ -104,21 +105,33 @@ def check_count(config: ConfigDict, count: int) -> None:
 
 
 def _check_order(config: ConfigDict, workdir: pathlib.Path) -> None:
+  others = parts.source(config)
+  of_pictures = [
+      name for name in config.stages if name not in ("tokenizer", "diffusion")]
+  if frames_of(config.data) > 1 and of_pictures:
+    raise InputError(
+        f"stages={config.stages!r}: {of_pictures[0]!r} learns from pictures, "
+        f"and data.frames={config.data.frames} makes clips; take its part from "
+        "another checkpoint (parts='storybook', say)")
   for i, name in enumerate(config.stages):
-    for part, maker in _needs(config, name):
+    for part, maker, taken in _needs(config, name):
       directory = workdir / "model" / part
-      if maker not in config.stages[:i] and not directory.is_dir():
+      if maker not in config.stages[:i] and not directory.is_dir() and not (
+          others and (others / taken).is_dir()):
         raise InputError(
             f"stages={config.stages!r}: {name!r} needs {directory}, which is "
             f"not there; run the stage {maker!r} before it")
 
 
-def _needs(config: ConfigDict, name: str) -> Iterator[tuple[str, str]]:
-  """Yields the parts of the model that a stage needs, and the stage of each."""
+def _needs(config: ConfigDict, name: str) -> Iterator[tuple[str, str, str]]:
+  """Yields the parts of the model that a stage needs and the stage of each.
+
+  And what of another checkpoint can be taken instead.
+  """
   if name == "diffusion" and config.diffusion.model.latent:
-    yield "vae", "autoencoder"
-  if name == "diffusion" and diffusion.has_text(config.diffusion.model):
-    yield "clip", "clip"
+    yield "vae", "autoencoder", "vae"
+  if name == "diffusion" and networks.has_text(config.diffusion.model):
+    yield "clip", "clip", "text_encoder"
 
 
 def _check_autoencoder(config: ConfigDict) -> None:
@@ -156,13 +169,41 @@ def _check_diffusion(config: ConfigDict) -> None:
         f"{key}.channels={model.channels}")
   _check_multiples(
       f"{key}.channels", model.channels, model.groups, f"{key}.groups")
-  for width, heads in zip(model.channels, diffusion.heads(model), strict=True):
+  for width, heads in zip(model.channels, networks.heads(model), strict=True):
     if width % heads:
       raise InputError(
           f"{key}.channels={tuple(model.channels)}: {width} is not {heads} "
           f"heads of one width; expected multiples of {key}.head_width="
           f"{model.head_width} where there is attention, or less than twice it")
+  _check_clips(config)
   _check_schedule(config)
+
+
+def _check_clips(config: ConfigDict) -> None:
+  """Checks the network over time, and the section `diffusion.clips`."""
+  for name, allowed in VARIANTS.items():
+    value = config.diffusion.model.get(name, allowed[0])
+    if value not in allowed:
+      raise InputError(
+          f"diffusion.model.{name}={value!r}: expected {', '.join(allowed)}")
+  total = frames_of(config.data)
+  clips = config.diffusion.get("clips")
+  if (clips is None) != (total == 1):
+    raise InputError(
+        f"data.frames={total}: expected "
+        + ("1, as the config has no section diffusion.clips" if clips is None
+           else "2 or more, for diffusion.clips"))
+  if clips is None:
+    return
+  settings.check_ranges(config, [
+      ("diffusion.clips.frames", 2, total),
+      ("diffusion.clips.images", *_FROM_ZERO)])
+  longest = (total - 1) // (clips.frames - 1)
+  if not clips.strides or not all(1 <= s <= longest for s in clips.strides):
+    raise InputError(
+        f"diffusion.clips.strides={tuple(clips.strides)}: expected some of 1 "
+        f"to {longest}, with which {clips.frames} frames fit into "
+        f"data.frames={total}")
 
 
 def _check_schedule(config: ConfigDict) -> None:

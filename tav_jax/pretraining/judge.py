@@ -38,7 +38,7 @@ def train(
       name: pictures.first(name, _MEASURED) for name in ("test", "held_out")}
 
   def look(look: stage.Look):
-    trained = judge.Judge(classifier, look.params)
+    trained = judge.Judge(classifier, look.params, config.data.size)
     for name, records in splits.items():
       accuracy = trained.accuracy(
           np.stack([r["image"] for r in records]),

@@ -1,4 +1,4 @@
-"""Latents of the pictures, encoded once before the diffusion stage."""
+"""Latents of pictures or clips, encoded once before the diffusion stage."""
 
 import hashlib
 import json
@@ -6,6 +6,7 @@ import logging
 import os
 import pathlib
 
+from jaxtyping import UInt8
 import numpy as np
 import tqdm
 
@@ -20,9 +21,10 @@ _COMPARED = 64
 
 
 class Encoded:
-  """Records with `mean` and `std` of the latents in place of the picture.
+  """Records with `mean` and `std` of the latents in place of the pixels.
 
-  Both are `h w c`, float16, in the diffusion model's units.
+  Both are `f h w c`, float16, in the diffusion model's units; a picture is a
+  clip of one frame.
   """
 
   def __init__(self, records, mean: np.ndarray, std: np.ndarray):
@@ -33,7 +35,7 @@ class Encoded:
 
   def __getitem__(self, i: int) -> dict:
     record = dict(self._records[i])
-    del record["image"]
+    del record["video" if "video" in record else "image"]
     return record | {"mean": self._mean[i], "std": self._std[i]}
 
 
@@ -55,7 +57,7 @@ def encode(
       "autoencoder": hashlib.sha256(weights.read_bytes()).hexdigest(),
       "scaling_factor": vae.config.scaling_factor,
       "pictures": _fingerprint(source),
-      "count": len(source)}) + "\n"
+      "count": len(source), "frames": len(pixels(source[0]))}) + "\n"
   note = directory / "made_of.json"
   if not note.is_file() or note.read_text() != made_of:
     if note.exists():
@@ -81,25 +83,35 @@ def _fingerprint(source) -> str:
   """A hash of some of the pictures."""
   digest = hashlib.sha256()
   for i in range(0, len(source), -(-len(source) // _COMPARED)):
-    digest.update(source[i]["image"].tobytes())
+    digest.update(pixels(source[i]).tobytes())
   return digest.hexdigest()
 
 
 def _encode(source, vae: VAE, directory: pathlib.Path) -> None:
   directory.mkdir(parents=True, exist_ok=True)
   count, config = len(source), vae.config
-  size = source[0]["image"].shape[0] // config.factor
-  shape = (count, size, size, config.latent_channels)
+  frames, height, width = pixels(source[0]).shape[:3]
+  shape = (
+      count, frames, height // config.factor, width // config.factor,
+      config.latent_channels)
   mean, std = (
       _new_array(directory / f"{name}.npy", shape) for name in ("mean", "std"))
+  size = -(-_AT_A_TIME // frames)
   for i in tqdm.tqdm(
-      range(0, count, _AT_A_TIME), desc="encoding", unit_scale=_AT_A_TIME,
+      range(0, count, size), desc="encoding", unit_scale=size * frames,
       unit="picture", leave=False, dynamic_ncols=True):
-    stop = min(i + _AT_A_TIME, count)
-    images = np.stack([source[k]["image"] for k in range(i, stop)])
+    stop = min(i + size, count)
+    images = np.concatenate([pixels(source[k]) for k in range(i, stop)])
     for array, values in zip(
         (mean, std), vae.encode(video.to_model(images)[None]), strict=True):
-      array[i:stop] = values[0]
+      array[i:stop] = values[0].reshape(-1, *shape[1:])
   mean.flush()
   std.flush()
-  log.info("encoded %d pictures to %s", count, "x".join(map(str, shape[1:])))
+  log.info(
+      "encoded %d of %d frames to %s", count, frames,
+      "x".join(map(str, shape[2:])))
+
+
+def pixels(record: dict) -> UInt8[np.ndarray, "f h w c"]:
+  """The frames of a record; of a picture, one."""
+  return record["video"] if "video" in record else record["image"][None]

@@ -1,4 +1,4 @@
-"""What the stages train on: captioned pictures, and later their latents."""
+"""What stages train on: captioned pictures or clips, later their latents."""
 
 from collections.abc import Callable, Iterator, Sequence
 import dataclasses
@@ -18,6 +18,7 @@ from tav_jax.storybook.world import scene
 log = logging.getLogger(__name__)
 
 STORYBOOK = "storybook"
+_TEST_CLIPS = 256
 _TEST_EVERY = 20  # One in so many of a user's pictures is kept for testing.
 
 
@@ -36,12 +37,12 @@ class Some:
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-  """Splits of captioned pictures by name.
+  """Splits of captioned pictures, or of clips, by name.
 
   Attributes:
-    splits: Random-access sources of records with `image` (uint8 `h w c`),
-      `caption` and, if drawn, `scene` and `labels`: "train", "test" and, of
-      drawings, "held_out".
+    splits: Random-access sources of records with `image` (uint8 `h w c`) or
+      `video` (`f h w c`) and its `fps`, `caption` and, if drawn, `scene` and
+      `labels`: "train", "test" and, of drawings, "held_out".
   """
 
   splits: dict[str, Any]
@@ -62,35 +63,49 @@ class Pictures:
 
 
 def load(config: ConfigDict, workdir: pathlib.Path) -> Pictures:
-  """Draws or reads the pictures that `config` names, and keeps them.
+  """Draws or reads what `config` names, and keeps it.
 
   Args:
     config: `source` ("storybook" or a folder with `metadata.jsonl`), `count`
       (how many to draw), `size` in pixels, `seed`, `free` (random looks),
-      `directory` ("" is `data` in the workdir): the section `data`.
+      `directory` ("" is `data` in the workdir) and, for clips, `frames` of
+      each: the section `data`.
     workdir: The directory of the run.
 
   Raises:
-    InputError: If the folder has no such file, or no pictures.
+    InputError: If the folder has no such file, or holds the other kind.
   """
   directory = names.at_home(config.directory or workdir / "data")
   if config.source == STORYBOOK:
-    return Pictures(datasets.load(dataset.StorybookImages(
-        data_dir=directory, count=config.count, size=config.size,
-        seed=config.seed, free=config.free)))
+    how = dict(data_dir=directory, count=config.count, size=config.size,
+               seed=config.seed, free=config.free)
+    return Pictures(datasets.load(
+        dataset.StorybookVideos(**how, test_count=_TEST_CLIPS, frames=frames)
+        if (frames := frames_of(config)) > 1
+        else dataset.StorybookImages(**how)))
   whole = _folder(config, directory)
   held_back = range(0, len(whole), _TEST_EVERY)
   kept = sorted(set(range(len(whole))) - set(held_back))
   return Pictures({"train": Some(whole, kept), "test": Some(whole, held_back)})
 
 
+def frames_of(config: ConfigDict) -> int:
+  """Frames of a record of the section `data`: 1 for pictures."""
+  return config.get("frames", 1)
+
+
 def _folder(config: ConfigDict, directory: pathlib.Path):
+  frames = frames_of(config)
   try:
     folder = datasets.CaptionedFolder(
-        folder=config.source, data_dir=directory, size=config.size, frames=1,
-        stride=1)
-    if "image" not in folder.features():
-      raise InputError("these are clips; expected pictures")
+        folder=config.source, data_dir=directory, size=config.size,
+        frames=frames, stride=1)
+    if ("video" in folder.features()) != (frames > 1):
+      raise InputError(
+          "these are clips; expected pictures, or a config with clips such as "
+          "configs/pretrain_vdm.py" if frames == 1 else
+          f"these are pictures; expected clips of {frames} frames and more, "
+          "or a config with pictures such as configs/pretrain_ddpm.py")
     return datasets.load(folder)["train"]
   except InputError as error:
     raise InputError(f"data.source={config.source}: {error}") from error

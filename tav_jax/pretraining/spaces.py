@@ -1,6 +1,6 @@
 """The space in which diffusion happens: an autoencoder's latents, or pixels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 import pathlib
 from typing import Any
@@ -17,20 +17,21 @@ from tav_jax.types import Array
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-  """The form in which the diffusion model sees a picture, x_0.
+  """The form in which the diffusion model sees a picture or a clip, x_0.
 
   Attributes:
     size: Height and width of x_0.
     channels: Channels of x_0.
     pictures: The pictures, with the fields that `moments` reads.
-    moments: From a training record to the `mean` and `std` of x_0, `h w c`.
+    moments: From a training record and numbers of its frames to the `mean` and
+      `std` of x_0 there, `f h w c`; a picture is a clip of one frame.
     decode: From x_0, `b f h w c`, to pixels in about [-1, 1].
   """
 
   size: int
   channels: int
   pictures: Pictures
-  moments: Callable[[dict[str, Any]], dict[str, np.ndarray]]
+  moments: Callable[[dict[str, Any], Sequence[int]], dict[str, np.ndarray]]
   decode: Callable[[Array], Array]
 
 
@@ -56,15 +57,16 @@ def latents(workdir: pathlib.Path, size: int, pictures: Pictures) -> Space:
       size // vae.config.factor, vae.config.latent_channels,
       latents_lib.encode(
           pictures, vae, directory / pipeline.WEIGHTS, workdir / "latents"),
-      lambda record: {"mean": record["mean"], "std": record["std"]},
+      lambda record, which: {
+          "mean": record["mean"][which], "std": record["std"][which]},
       vae.decode)
 
 
 def pixels(size: int, pictures: Pictures) -> Space:
   """The pixels of pictures of that height and width."""
 
-  def moments(record):
-    image = video.to_model(record["image"])
-    return {"mean": image, "std": np.zeros_like(image)}
+  def moments(record, which):
+    frames = video.to_model(latents_lib.pixels(record)[which])
+    return {"mean": frames, "std": np.zeros_like(frames)}
 
   return Space(size, 3, pictures, moments, np.asarray)

@@ -28,8 +28,11 @@ from tav_jax.types import Params
 log = logging.getLogger(__name__)
 
 _PINS = workdirs.Pins(
-    sections=("seed", "model", "optimizer", "data", "loss", "schedule"),
-    free=("data.directory",), defaults={"model": {"captioned": True}})
+    sections=(
+        "seed", "start", "parts", "model", "clips", "optimizer", "data", "loss",
+        "schedule"),
+    free=("data.directory",),
+    defaults={"model": {"captioned": True}, "start": "", "parts": ""})
 
 
 class Look(NamedTuple):
@@ -68,6 +71,7 @@ def train(
     loss: step.Loss,
     batches: Callable[[int], Iterator[Any]],
     look: Callable[[Look], None],
+    frozen: Params | None = None,
 ) -> Params:
   """Trains a stage that has passed `check`, from where it was left.
 
@@ -76,10 +80,11 @@ def train(
     workdir: The directory of the whole run.
     config: `seed`, the stage's sections `optimizer` and `run`, and all other
       keys that its result depends on.
-    params: Initial parameters.
-    loss: As for `training.step.make_step`; its frozen tree is empty.
+    params: Initial parameters of those that train.
+    loss: As for `training.step.make_step`.
     batches: Yields batches of host arrays from the given one on.
     look: Called every `run.look_every` steps and after the last.
+    frozen: The other parameters that the loss needs, if any.
 
   Returns:
     The averaged parameters.
@@ -110,13 +115,15 @@ def train(
   begun = int(state.step)
   metrics = Metrics(directory, begun)
   looked = directory / "looked"  # Holds the step of the last look.
+  others = placement.replicate(mesh, frozen or {})
   take = jax.jit(step.make_step(loss, optimizer), donate_argnums=0)
   incoming = batches(begun)
 
   def take_steps(state, n):
     taken = []
     for batch in itertools.islice(incoming, n):
-      state, values = take(state, {}, placement.split_batch(mesh, batch))
+      state, values = take(
+          state, others, placement.split_batch(mesh, batch))
       taken.append(values)
     return state, {k: [float(x[k]) for x in taken] for k in taken[0]}
 

@@ -15,6 +15,7 @@ from tav_jax.storybook.world import look, motion, scene
 from tav_jax.storybook.world.look import FREE
 from tav_jax.storybook.world.render import render
 
+_SECONDS = 2.0  # A clip lasts so long, as those of the package.
 _SAMPLED = 64  # Scenes from which the fingerprint of the world is computed.
 
 # Whether a split has the held-out pairs, and a number that seeds its draws.
@@ -97,6 +98,7 @@ class StorybookVideos(_Storybook):
 
       video    f h w c, uint8
       motion   f 4, float32: x, y, phase and pan of each frame
+      fps      float32, frames a second: a clip lasts two seconds
       caption, labels, scene (the first frame's)  as a picture's
   """
 
@@ -106,7 +108,8 @@ class StorybookVideos(_Storybook):
             shape=(self._frames, self._size, self._size, 3), dtype=np.uint8,
             encoding="bytes"),
         "motion": tfds.features.Tensor(
-            shape=(self._frames, 4), dtype=np.float32)}
+            shape=(self._frames, 4), dtype=np.float32),
+        "fps": tfds.features.Tensor(shape=(), dtype=np.float32)}
 
   def work(self, split: str, numbers: range):
     draw = functools.partial(
@@ -136,6 +139,7 @@ def _clip(
       "video": np.stack([render(s, size) for s in moving]),
       "motion": np.array(
           [(s.x, s.y, s.phase, s.pan) for s in moving], np.float32),
+      "fps": np.float32(frames / _SECONDS),
       **_words(first, free)}
 
 
@@ -163,5 +167,5 @@ def _world(free: bool, frames: int = 1) -> str:
     digest.update(repr(some).encode())
     digest.update(render(some, 32).tobytes())
     if frames > 1:
-      digest.update(repr(motion.video(some, frames)).encode())
+      digest.update(repr((_SECONDS, motion.video(some, frames))).encode())
   return digest.hexdigest()[:8]

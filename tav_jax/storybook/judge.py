@@ -24,6 +24,7 @@ from tav_jax.storybook.world.scene import GROUPS
 from tav_jax.types import Array, Params
 
 _AT_A_TIME = 64
+_SIZE = 64  # Of the embedded judge, whose config does not say it.
 _WEIGHTS = "model.safetensors"
 _WIDTH = Kind(
     f"a multiple of {ClassifierConfig.groups} up to 4096",
@@ -38,16 +39,21 @@ class Judge:
   Attributes:
     config: Config of the classifier.
     params: Its parameters, on the device.
+    size: Height and width of the pictures that it has learnt from.
   """
 
   config: ClassifierConfig
   params: Params
+  size: int = _SIZE
 
   def __call__(self, images: Float[Array, "b h w c"]) -> dict[str, np.ndarray]:
-    """Index of every group's most likely value, for images in [-1, 1]."""
+    """Index of every group's most likely value, for images in [-1, 1].
+
+    Smaller images are enlarged to the size that the judge knows.
+    """
     parts = [
         _classify(
-            self.config, self.params,
+            self.config, self.params, max(self.size, images.shape[1]),
             jax.device_put(images[i:i + _AT_A_TIME]))
         for i in range(0, len(images), _AT_A_TIME)]
     return {
@@ -92,7 +98,8 @@ def save(directory: pathlib.Path, judge: Judge) -> None:
   pipeline.write_part(
       directory, _WEIGHTS, judge.params,
       {"groups": {name: _KNOWN[name] for name, _ in judge.config.heads},
-       "channels": judge.config.channels, "strips": judge.config.strips})
+       "channels": judge.config.channels, "strips": judge.config.strips,
+       "size": judge.size})
 
 
 def load(directory: pathlib.Path) -> Judge:
@@ -119,10 +126,13 @@ def load(directory: pathlib.Path) -> Judge:
       read.get("strips", integer(1, 64), 1), groups)
   expected = shapes.of(Classifier(config), jax.ShapeDtypeStruct(
       (1, 64, 64, 3), np.float32))
-  return Judge(config, jax.device_put(load_lib.load_weights(
-      directory, expected, np.float32)))
+  params = jax.device_put(load_lib.load_weights(
+      directory, expected, np.float32))
+  return Judge(config, params, read.get("size", integer(8, 4096), _SIZE))
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _classify(config, params, images: Array):
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _classify(config, params, size: int, images: Array):
+  images = jax.image.resize(
+      images, (len(images), size, size, images.shape[-1]), "bicubic")
   return Classifier(config).apply({"params": params}, images)

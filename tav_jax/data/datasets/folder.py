@@ -37,6 +37,7 @@ class CaptionedFolder(builder.Builder):
 
       image    h w c, uint8; or, in a folder of clips,
       video    f h w c, uint8, the first frames at that stride
+      fps      float32, frames a second of these
       caption  str
   """
 
@@ -54,7 +55,7 @@ class CaptionedFolder(builder.Builder):
     self._size, self._frames, self._stride = size, frames, stride
     shape = f"{size}px"
     if self._clips:
-      shape = f"{frames}x{size}px-stride{stride}"
+      shape = f"{frames}x{size}px-stride{stride}-fps"
     self.counts = {"train": len(self._rows)}
     self.record_bytes = 3 * size**2 * (frames if self._clips else 1)
     super().__init__(
@@ -63,10 +64,13 @@ class CaptionedFolder(builder.Builder):
   def features(self) -> dict[str, tfds.features.FeatureConnector]:
     square = (self._size, self._size, 3)
     shape = (self._frames, *square) if self._clips else square
-    return {
+    fields = {
         "video" if self._clips else "image": tfds.features.Tensor(
             shape=shape, dtype=np.uint8, encoding="bytes"),
         "caption": tfds.features.Text()}
+    if self._clips:
+      fields["fps"] = tfds.features.Tensor(shape=(), dtype=np.float32)
+    return fields
 
   def work(self, split: str, numbers: range):
     read = functools.partial(_picture, self._size)
@@ -141,4 +145,5 @@ def _clip(size: int, frames: int, stride: int, row: _Row) -> dict:
     clip = video.read(
         row.file, start=0, stride=stride, frames=frames, width=size,
         height=size, fit="crop")
-  return {"video": clip.frames, "caption": row.caption}
+  return {
+      "video": clip.frames, "fps": np.float32(clip.fps), "caption": row.caption}
