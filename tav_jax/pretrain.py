@@ -17,6 +17,7 @@ from tav_jax.pretraining import (
   autoencoder,
   checks,
   clip,
+  conditions,
   diffusion,
   judge,
   networks,
@@ -51,9 +52,9 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 
 def _run(name, config, workdir, pictures) -> None:
-  tokenizer = None
+  tokenizer, diffuses = None, name in conditions.STAGES
   if name in ("tokenizer", "clip") or (
-      name == "diffusion" and networks.has_text(config.diffusion.model)):
+      diffuses and networks.has_text(config[name].model)):
     tokenizer = _tokenizer(config, workdir, pictures)
   if name == "autoencoder":
     autoencoder.train(workdir, of_stage(config, name), pictures)
@@ -61,8 +62,9 @@ def _run(name, config, workdir, pictures) -> None:
     judge.train(workdir, of_stage(config, name), pictures)
   elif name == "clip":
     clip.train(workdir, of_stage(config, name), pictures, tokenizer)
-  elif name == "diffusion":
-    diffusion.train(workdir, of_stage(config, name), pictures, tokenizer)
+  elif diffuses:
+    diffusion.train(
+        workdir, of_stage(config, name), pictures, tokenizer, name)
 
 
 def of_stage(config: ConfigDict, name: str) -> ConfigDict:

@@ -195,7 +195,8 @@ def test_vdm_learns_from_clips_and_pictures(tmp_path, monkeypatch):
 def test_make_a_video_learns_its_layers_over_time_alone():
   model = pretrain_make_a_video.get_config().diffusion.model
   unet = networks.network(model, 16, 4, 128)
-  trainable, frozen = stage._divide({"unet": shapes.of_unet(unet)}, model)
+  trainable, frozen = stage._divide(
+      {"unet": shapes.of_unet(unet)}, model, "diffusion")
   image = shapes.of_unet(dataclasses.replace(
       unet, temporal="none", convolution="1x3x3", scalars=()))
   flat = lambda tree: names.flatten(tree["unet"])

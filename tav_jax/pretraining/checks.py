@@ -1,27 +1,19 @@
 """Checks a pretraining config before anything long begins."""
 
-from collections.abc import Iterator, Sequence
-import dataclasses
+from collections.abc import Iterator
 import math
 import pathlib
 
 from ml_collections import ConfigDict
 
 from tav_jax.errors import InputError
-from tav_jax.models.unet import VARIANTS
 from tav_jax.models.vae import VAEConfig
-from tav_jax.pretraining import networks, parts
+from tav_jax.pretraining import conditions, diffusion_checks, networks, parts
 from tav_jax.pretraining.pictures import frames_of, STORYBOOK
 from tav_jax.runs import settings
-from tav_jax.sampling.schedule import (
-  BETA_SCHEDULES,
-  PREDICTIONS,
-  Schedule,
-  SPACINGS,
-)
 from tav_jax.storybook.classifier import ClassifierConfig
 
-STAGES = ("tokenizer", "autoencoder", "judge", "clip", "diffusion")
+STAGES = ("tokenizer", "autoencoder", "judge", "clip", *conditions.STAGES)
 
 # Key, least and greatest value.
 _FROM_ZERO, _FROM_ONE, _SHARE = (0, math.inf), (1, math.inf), (0, 1)
@@ -60,13 +52,12 @@ _OWN = {
         for key in (
             "width", "layers", "heads", "image_size", "patch_size",
             "embed_width")),
-    "diffusion": (
-        ("model.layers", *_FROM_ONE), ("model.head_width", *_FROM_ONE),
-        ("model.groups", *_FROM_ONE), ("model.no_caption", *_SHARE),
-        ("model.min_snr", 1e-3, math.inf), ("sampling.guidance", 0, 100),
-        ("schedule.beta_start", 0, settings.BELOW_ONE),
-        ("schedule.beta_end", 0, settings.BELOW_ONE)),
-}
+} | dict.fromkeys(conditions.STAGES, (
+    ("model.layers", *_FROM_ONE), ("model.head_width", *_FROM_ONE),
+    ("model.groups", *_FROM_ONE), ("model.no_caption", *_SHARE),
+    ("model.min_snr", 1e-3, math.inf), ("sampling.guidance", 0, 100),
+    ("schedule.beta_start", 0, settings.BELOW_ONE),
+    ("schedule.beta_end", 0, settings.BELOW_ONE)))
 
 
 def check(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -89,9 +80,12 @@ def check(config: ConfigDict, workdir: pathlib.Path) -> None:
   _check_order(config, workdir)
   for name, check in (
       ("autoencoder", _check_autoencoder), ("judge", _check_judge),
-      ("clip", _check_clip), ("diffusion", _check_diffusion)):
+      ("clip", _check_clip)):
     if name in config.stages:
       check(config)
+  for name in conditions.STAGES:
+    if name in config.stages:
+      diffusion_checks.check(config, name)
 
 
 def check_count(config: ConfigDict, count: int) -> None:
@@ -107,7 +101,8 @@ def check_count(config: ConfigDict, count: int) -> None:
 def _check_order(config: ConfigDict, workdir: pathlib.Path) -> None:
   others = parts.source(config)
   of_pictures = [
-      name for name in config.stages if name not in ("tokenizer", "diffusion")]
+      name for name in config.stages
+      if name not in ("tokenizer", *conditions.STAGES)]
   if frames_of(config.data) > 1 and of_pictures:
     raise InputError(
         f"stages={config.stages!r}: {of_pictures[0]!r} learns from pictures, "
@@ -128,15 +123,15 @@ def _needs(config: ConfigDict, name: str) -> Iterator[tuple[str, str, str]]:
 
   And what of another checkpoint can be taken instead.
   """
-  if name == "diffusion" and config.diffusion.model.latent:
+  if name in conditions.STAGES and config[name].model.latent:
     yield "vae", "autoencoder", "vae"
-  if name == "diffusion" and networks.has_text(config.diffusion.model):
+  if name in conditions.STAGES and networks.has_text(config[name].model):
     yield "clip", "clip", "text_encoder"
 
 
 def _check_autoencoder(config: ConfigDict) -> None:
   model, key = config.autoencoder.model, "autoencoder.model"
-  _check_multiples(
+  diffusion_checks.check_multiples(
       f"{key}.channels", model.channels, model.groups, f"{key}.groups")
   factor = VAEConfig(channels=model.channels).factor
   _check_size(config, factor, "the autoencoder's factor")
@@ -148,88 +143,18 @@ def _check_judge(config: ConfigDict) -> None:
         f"stages={config.stages!r}: 'judge' learns from the labels of drawn "
         f"pictures, which those of data.source={config.data.source} lack; "
         f"leave it out, or set data.source={STORYBOOK}")
-  _check_multiples(
+  diffusion_checks.check_multiples(
       "judge.model.channels", config.judge.model.channels,
       ClassifierConfig.groups, "its groups")
 
 
 def _check_clip(config: ConfigDict) -> None:
   model, key = config.clip.model, "clip.model"
-  _check_multiples(f"{key}.width", (model.width,), model.heads, f"{key}.heads")
-  _check_multiples(
+  diffusion_checks.check_multiples(
+      f"{key}.width", (model.width,), model.heads, f"{key}.heads")
+  diffusion_checks.check_multiples(
       f"{key}.image_size", (model.image_size,), model.patch_size,
       f"{key}.patch_size")
-
-
-def _check_diffusion(config: ConfigDict) -> None:
-  model, key = config.diffusion.model, "diffusion.model"
-  if len(model.attention) != len(model.channels):
-    raise InputError(
-        f"{key}.attention={model.attention}: expected as many values as "
-        f"{key}.channels={model.channels}")
-  _check_multiples(
-      f"{key}.channels", model.channels, model.groups, f"{key}.groups")
-  for width, heads in zip(model.channels, networks.heads(model), strict=True):
-    if width % heads:
-      raise InputError(
-          f"{key}.channels={tuple(model.channels)}: {width} is not {heads} "
-          f"heads of one width; expected multiples of {key}.head_width="
-          f"{model.head_width} where there is attention, or less than twice it")
-  _check_clips(config)
-  _check_schedule(config)
-
-
-def _check_clips(config: ConfigDict) -> None:
-  """Checks the network over time, and the section `diffusion.clips`."""
-  for name, allowed in VARIANTS.items():
-    value = config.diffusion.model.get(name, allowed[0])
-    if value not in allowed:
-      raise InputError(
-          f"diffusion.model.{name}={value!r}: expected {', '.join(allowed)}")
-  total = frames_of(config.data)
-  clips = config.diffusion.get("clips")
-  if (clips is None) != (total == 1):
-    raise InputError(
-        f"data.frames={total}: expected "
-        + ("1, as the config has no section diffusion.clips" if clips is None
-           else "2 or more, for diffusion.clips"))
-  if clips is None:
-    return
-  settings.check_ranges(config, [
-      ("diffusion.clips.frames", 2, total),
-      ("diffusion.clips.images", *_FROM_ZERO)])
-  longest = (total - 1) // (clips.frames - 1)
-  if not clips.strides or not all(1 <= s <= longest for s in clips.strides):
-    raise InputError(
-        f"diffusion.clips.strides={tuple(clips.strides)}: expected some of 1 "
-        f"to {longest}, with which {clips.frames} frames fit into "
-        f"data.frames={total}")
-
-
-def _check_schedule(config: ConfigDict) -> None:
-  values = config.diffusion.schedule.to_dict()
-  known = [field.name for field in dataclasses.fields(Schedule)]
-  for key in values:
-    if key not in known:
-      raise InputError(
-          f"diffusion.schedule.{key}: unknown; expected some of "
-          f"{', '.join(known)}")
-  schedule = Schedule(**values)
-  for key, allowed in (
-      ("prediction", PREDICTIONS), ("beta_schedule", BETA_SCHEDULES),
-      ("spacing", SPACINGS)):
-    value = getattr(schedule, key)
-    if value not in allowed:
-      raise InputError(
-          f"diffusion.schedule.{key}={value!r}: expected "
-          f"{' or '.join(allowed)}")
-  if schedule.zero_snr and schedule.prediction != "v_prediction":
-    raise InputError(
-        f"diffusion.schedule.prediction={schedule.prediction!r}: expected "
-        "v_prediction beside diffusion.schedule.zero_snr=True; the last "
-        "timestep is all noise, and says nothing of x_0")
-  settings.check_ranges(config, [
-      ("diffusion.sampling.steps", 1, schedule.num_train_steps)])
 
 
 def _check_size(config: ConfigDict, factor: int, what: str) -> None:
@@ -239,12 +164,3 @@ def _check_size(config: ConfigDict, factor: int, what: str) -> None:
     raise InputError(
         f"data.size={size}: expected a multiple of {factor}, {what}; the "
         f"nearest is {max(1, round(size / factor)) * factor}")
-
-
-def _check_multiples(
-    key: str, values: Sequence[int], of: int, what: str
-) -> None:
-  if not values or any(value < 1 or value % of for value in values):
-    raise InputError(
-        f"{key}={', '.join(map(str, values)) or '()'}: expected multiples of "
-        f"{of}, {what}")

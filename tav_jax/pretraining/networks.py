@@ -13,7 +13,7 @@ FRAME_RATE = "frame_rate"
 
 def network(
     model: ConfigDict, size: int, channels: int, text_width: int | None,
-    given: int = 0,
+    given: int = 0, scalars: tuple[str, ...] = (),
 ) -> UNetConfig:
   """The network of a config.
 
@@ -24,6 +24,7 @@ def network(
     channels: Channels of the latents (or pixels).
     text_width: Width of the text's embeddings; None for no text.
     given: Channels that the network sees besides.
+    scalars: Numbers that it is told besides.
   """
   attention = tuple(model.attention)
   return UNetConfig(
@@ -35,7 +36,7 @@ def network(
       text_width=text_width, groups=model.groups, sample_size=size,
       spatial="own", temporal=model.get("temporal", "none"),
       convolution=model.get("convolution", "1x3x3"),
-      scalars=(FRAME_RATE,) if model.get(FRAME_RATE, False) else ())
+      scalars=scalars + (FRAME_RATE,) * model.get(FRAME_RATE, False))
 
 
 def heads(model: ConfigDict) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ class Space:
     pictures: The pictures, with the fields that `moments` reads.
     moments: From a training record and numbers of its frames to the `mean` and
       `std` of x_0 there, `f h w c`; a picture is a clip of one frame.
+    encode: From pixels in [-1, 1], `b f h w c`, to x_0.
     decode: From x_0, `b f h w c`, to pixels in about [-1, 1].
   """
 
@@ -32,6 +33,7 @@ class Space:
   channels: int
   pictures: Pictures
   moments: Callable[[dict[str, Any], Sequence[int]], dict[str, np.ndarray]]
+  encode: Callable[[Array], Array]
   decode: Callable[[Array], Array]
 
 
@@ -59,7 +61,7 @@ def latents(workdir: pathlib.Path, size: int, pictures: Pictures) -> Space:
           pictures, vae, directory / pipeline.WEIGHTS, workdir / "latents"),
       lambda record, which: {
           "mean": record["mean"][which], "std": record["std"][which]},
-      vae.decode)
+      lambda video: vae.encode(video)[0], vae.decode)
 
 
 def pixels(size: int, pictures: Pictures) -> Space:
@@ -69,4 +71,4 @@ def pixels(size: int, pictures: Pictures) -> Space:
     frames = video.to_model(latents_lib.pixels(record)[which])
     return {"mean": frames, "std": np.zeros_like(frames)}
 
-  return Space(size, 3, pictures, moments, np.asarray)
+  return Space(size, 3, pictures, moments, np.asarray, np.asarray)
