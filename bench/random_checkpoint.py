@@ -65,12 +65,18 @@ _TINY_VAE = {
 _TINY_TEXT = {
     "vocab_size": 614, "max_position_embeddings": 16, "hidden_size": 32,
     "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+# Of one level, and attention where it goes down and in the middle.
+_LEAST_UNET = _TINY_UNET | {
+    "block_out_channels": [32], "down_block_types": ["CrossAttnDownBlock2D"],
+    "up_block_types": ["UpBlock2D"]}
 
 SIZES = {
     "sd1": (_UNET, _VAE, _TEXT, _SCHEDULER),
     "sd2": (_UNET_2, _VAE, _TEXT_2, _SCHEDULER_2),
     "tiny1": (_UNET | _TINY_UNET | {"attention_head_dim": 4},
               _VAE | _TINY_VAE, _TEXT | _TINY_TEXT, _SCHEDULER),
+    "least1": (_UNET | _LEAST_UNET | {"attention_head_dim": 4},
+               _VAE | _TINY_VAE, _TEXT | _TINY_TEXT, _SCHEDULER),
     "tiny2": (_UNET_2 | _TINY_UNET | {"attention_head_dim": [2, 4]},
               _VAE | _TINY_VAE, _TEXT_2 | _TINY_TEXT, _SCHEDULER_2),
 }

@@ -338,7 +338,7 @@ def good_and_bad(tmp_path_factory) -> pathlib.Path:
   (root / "stages.py").write_text(STAGES)
   write_videos(root)
   write_folders(root)
-  random_checkpoint.write(root / "tiny", "tiny1")
+  random_checkpoint.write(root / "tiny", "least1")
   spoil_checkpoints(root)
   with contextlib.chdir(root):
     write_workdirs(root)

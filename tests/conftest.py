@@ -1,16 +1,18 @@
 """Checks every shape annotation of the package while the tests run."""
 
+import gc
 import importlib.metadata
 import os
 import pathlib
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Most of the time goes into compiling programs that run but once. One test runs
-# the parity tests again with the flags that users have.
+# Most of the time goes into compiling programs that run but once, which costs
+# most where each is split into 32. The parity tests have the flags of users.
 if "--xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
   os.environ["XLA_FLAGS"] = (
       os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
-      " --xla_cpu_use_fusion_emitters=false")
+      " --xla_cpu_use_fusion_emitters=false"
+      " --xla_cpu_parallel_codegen_split_count=1")
 
 import jaxtyping
 
@@ -58,6 +60,12 @@ def pytest_collection_modifyitems(config, items):
       else has(item, "oracle") and not _FLAX)]
   items[:] = [item for item in items if item not in dropped]
   config.hook.pytest_deselected(items=dropped)
+
+
+def pytest_collection_finish():
+  """What was imported stays: it need not be searched for garbage."""
+  gc.freeze()
+  gc.set_threshold(50_000)
 
 
 @pytest.fixture(scope="session")

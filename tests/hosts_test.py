@@ -61,7 +61,7 @@ def numbers(workdir: pathlib.Path):
 def lists(tmp_path_factory):
   """Flags of a list of two videos, one of which starts later."""
   root = tmp_path_factory.mktemp("hosts")
-  random_checkpoint.write(root / "model", "tiny1")
+  random_checkpoint.write(root / "model", "least1")
   (root / "videos.csv").write_text(
       "video,caption,prompts,video.start,seed,name\n"
       f"{VIDEO},a man is skiing,a panda is skiing,0,1,one\n"

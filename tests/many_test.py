@@ -152,7 +152,7 @@ def checkpoint(workdir, step):
 def test_videos_are_tuned_together_as_alone(tmp_path, base):
   """One fails; an interrupted one goes on to the same; nothing is done twice.
   """
-  random_checkpoint.write(tmp_path / "model", "tiny1")
+  random_checkpoint.write(tmp_path / "model", "least1")
   base.unlock()
   base.model.checkpoint = str(tmp_path / "model")
   base.video.update({"frames": 2, "width": 16, "height": 16})

@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_kept_too(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_plan_for_this_machine(tmp_path):
-  random_checkpoint.write(tmp_path / "model", "tiny1")
+  random_checkpoint.write(tmp_path / "model", "least1")
   told = commands.finish(
       "plan --config=configs/storybook.py --topology=local "
       f"--config.model.checkpoint={tmp_path / 'model'} "

@@ -3,11 +3,7 @@
 import dataclasses
 import functools
 import json
-import os
-import subprocess
-import sys
 
-from conftest import CACHE, ROOT
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -603,61 +599,3 @@ def test_kept_latents_are_the_autoencoders(vae, images, tmp_path):
         record["mean"][0], mean[0, i], rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(
         record["std"][0], std[0, i], rtol=1e-3, atol=1e-6)
-
-
-# Several devices.
-
-SHARDED = """
-import sys
-sys.path.insert(0, "tests")
-import pathlib
-import jax, numpy as np
-from ml_collections import ConfigDict
-from pretraining_test import batch_of_latents, diffusion_loss, TEXT, UNET
-from pretraining_test import perturbed, networks, CLIPTextModel
-from tav_jax.parallel import placement
-from tav_jax.parallel.mesh import make_mesh
-from tav_jax.errors import InputError
-from tav_jax.pretraining import stage
-from tav_jax.sampling.schedule import Schedule
-from tav_jax.training import optim, step
-
-text = jax.jit(CLIPTextModel(TEXT).init)(
-    jax.random.key(0), np.zeros((1, 5), np.int32))["params"]
-params = perturbed({"unet": networks.init(UNET, 0), "text": text})
-optimizer = optim.averaged(optim.adamw(1e-3, eps=1e-3), 0.9)
-loss = diffusion_loss.loss(UNET, TEXT, Schedule(num_train_steps=50), 5.0)
-take = jax.jit(step.make_step(loss, optimizer))
-alone = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("video",))
-assert make_mesh().size == 8
-ends = []
-for mesh in (alone, make_mesh()):
-  state = placement.replicate(mesh, step.init(params, optimizer, 0))
-  for _ in range(2):
-    batch = placement.split_batch(mesh, batch_of_latents(16))
-    assert len(batch["mean"].addressable_shards) == mesh.size
-    state, metrics = take(state, {}, batch)
-  assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(state))
-  ends.append(jax.device_get((state, metrics)))
-jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *ends)
-
-config = ConfigDict({"seed": 0, "optimizer": {"batch_size": 12}})
-try:
-  stage.check("clip", pathlib.Path(sys.argv[1]), config)
-except InputError as error:
-  print(error)
-"""
-
-
-@pytest.mark.slow
-def test_eight_devices_take_the_same_steps(tmp_path):
-  done = subprocess.run(
-      [sys.executable, "-c", SHARDED, str(tmp_path)], cwd=ROOT, text=True,
-      capture_output=True, check=False, env=os.environ | {
-          "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-          "JAX_COMPILATION_CACHE_DIR": str(CACHE), "PYTHONPATH": str(ROOT)})
-  assert done.returncode == 0, done.stderr
-  assert done.stdout == (
-      "clip.optimizer.batch_size=12: expected a multiple of 8, the number of "
-      "devices\n")

@@ -144,7 +144,7 @@ def test_advice_for_little_memory_is_accepted(workdir):
 @pytest.mark.slow
 def test_advice_after_running_out_of_memory(tmp_path, monkeypatch, capsys):
   """Without a checkpoint, also less of the video."""
-  random_checkpoint.write(tmp_path / "model", "tiny1")
+  random_checkpoint.write(tmp_path / "model", "least1")
   sizes = {"video.frames": 2, "video.width": 16, "video.height": 16}
   changes = {
       "model.checkpoint": str(tmp_path / "model"), "optimizer.steps": 1,

@@ -172,7 +172,7 @@ def test_variants_change_known_keys(name):
 @pytest.mark.slow
 def test_the_benchmark_end_to_end(tmp_path, caplog):
   """Of the second edition, with a random model and a random judge."""
-  random_checkpoint.write(tmp_path / "model", "tiny1")
+  random_checkpoint.write(tmp_path / "model", "least1")
   shape = judge.configuration((16, 16), groups=dataset.groups(free=True))
   judge.save(tmp_path / "judge", judge.Judge(shape, jax.jit(
       Classifier(shape).init)(jax.random.key(0), np.zeros((1, 16, 16, 3)))[

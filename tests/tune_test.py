@@ -29,8 +29,8 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-  directory = tmp_path_factory.mktemp("checkpoints") / "tiny1"
-  random_checkpoint.write(directory, "tiny1")
+  directory = tmp_path_factory.mktemp("checkpoints") / "least1"
+  random_checkpoint.write(directory, "least1")
   return f"--config.model.checkpoint={directory}"
 
 
