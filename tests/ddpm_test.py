@@ -159,6 +159,60 @@ def test_small_variance_is_exact_for_one_point(noise, num_steps):
   np.testing.assert_allclose(samples, point, atol=1e-3)
 
 
+def test_variance_lies_between_its_bounds():
+  """At gamma 0 and 1 to the last bit; between them in log space."""
+  abar = PIXELS.alphas_cumprod
+  _, source, target = ddim.sampling_steps(PIXELS, 20)
+  beta = 1 - abar[source[:-1]] / abar[target[:-1]]
+  smaller = (1 - abar[target[:-1]]) / (1 - abar[source[:-1]]) * beta
+  variance = lambda *gamma: ddpm.posterior(PIXELS, source, target, *gamma)[2]
+  np.testing.assert_array_equal(variance()[:-1], smaller)
+  np.testing.assert_array_equal(variance(0.0), variance())
+  np.testing.assert_array_equal(variance(1.0)[:-1], beta)
+  np.testing.assert_allclose(
+      np.log(variance(0.3)[:-1]), 0.7 * np.log(smaller) + 0.3 * np.log(beta))
+  for gamma in (0.0, 0.3, 1.0):
+    assert variance(gamma)[-1] == 0
+
+
+def test_large_variance_is_exact_for_a_unit_gaussian(noise):
+  of_unit = lambda gamma: ddpm.sample(
+      gaussian_denoiser(PIXELS, 0.0, 1.0), PIXELS, noise, 5, KEY, gamma=gamma)
+  # But for the last step, which adds no noise.
+  signal, _ = map(float, PIXELS.signal_and_noise(0))
+  assert_moments(of_unit(1.0), 0.0, signal, bias=1e-3)
+  assert of_unit(0.0).std() < 0.9
+
+
+def test_predictor_and_corrector(same_noise):
+  """Line by line, with the clipped x_0 and the noise that belongs to it."""
+  _, source, target = ddim.sampling_steps(SHORT, 5)
+  on_x0, on_x, variance = ddpm.posterior(SHORT, source, target, 0.3)
+  abar, x, delta = SHORT.alphas_cumprod, X, 0.1
+  clipped = lambda x, t: SHORT.x0_and_noise(x, network(x, t), t)[0]
+  for i, (t, s) in enumerate(zip(source, target, strict=True)):
+    x = on_x0[i] * clipped(x, t) + on_x[i] * x + variance[i]**.5 * same_noise
+    if s >= 0:
+      sigma = (1 - abar[s]) ** 0.5
+      eps = (x - abar[s] ** 0.5 * clipped(x, s)) / sigma
+      x = x - delta / 2 * sigma * eps + delta**0.5 * sigma * same_noise
+  output = ddpm.sample(
+      network, SHORT, X, 5, KEY, gamma=0.3, langevin=delta)
+  np.testing.assert_allclose(output, x, rtol=1e-3, atol=1e-4)
+
+
+def test_corrector_has_noise_of_its_own(noise):
+  """It keeps the law of x_t, but for delta^2 / 4 of the variance."""
+  denoise = gaussian_denoiser(PIXELS, 0.3, 0.0)
+  _, source, target = ddim.sampling_steps(PIXELS, 10)
+  signal, sigma = PIXELS.signal_and_noise(source[0])
+  x = ddpm.follow(
+      denoise, PIXELS, signal * 0.3 + sigma * noise, source[:5], target[:5],
+      KEY, langevin=0.1)
+  signal, sigma = map(float, PIXELS.signal_and_noise(target[4]))
+  assert_moments(x, signal * 0.3, sigma, bias=0.003 * sigma)
+
+
 def test_runs_can_be_taken_in_pieces():
   whole = ddpm.sample(network, SHORT, X, 10, KEY)
   _, *steps = ddim.sampling_steps(SHORT, 10)

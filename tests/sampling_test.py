@@ -87,6 +87,24 @@ def test_guidance_one_is_the_prompt_and_zero_the_negative():
   np.testing.assert_allclose(at(2.0), -3 * X, rtol=1e-6)
 
 
+def test_guidance_that_oscillates():
+  """High at first, then low and high in turn; also for timesteps of clips."""
+  schedule = Schedule()
+  timesteps = jnp.asarray(schedule.sampling_timesteps(8))
+  scale = guidance.oscillating(schedule, 8, 15.0, 1.0, 3)
+  scales = [15, 15, 15, 1, 15, 1, 15, 1]
+  np.testing.assert_array_equal(scale(timesteps), scales)
+  network = lambda x, t, text: x * text.mean(
+      axis=(1, 2))[:, None, None, None, None] + t[:, None, None, None, None]
+  at = lambda scale, t: guidance.classifier_free(
+      network, jnp.ones((2, 3, 4)), jnp.full((2, 3, 4), 5.0), scale)(X, t)
+  for t, constant in zip(timesteps, scales, strict=True):
+    np.testing.assert_array_equal(at(scale, t), at(float(constant), t))
+  both = at(scale, timesteps[2:4])
+  for i in range(2):
+    np.testing.assert_allclose(both[i], at(scale, timesteps[2 + i])[i])
+
+
 def test_zero_terminal_snr():
   """At abar_T = 0 the noise says nothing: the mean of the data comes out."""
   schedule = Schedule(

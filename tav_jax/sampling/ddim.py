@@ -24,8 +24,7 @@ Path = Float[Array, "N b f h w c"]
 def step(schedule: Schedule, x: Video, prediction: Video, source, target):
   """Eq. (1): the x at timestep `target` from the x at `source`."""
   x0, noise = schedule.x0_and_noise(x, prediction, source)
-  signal, sigma = schedule.signal_and_noise(target)
-  return signal * x0 + sigma * noise
+  return schedule.add_noise(x0, noise, target)
 
 
 def sample(

@@ -76,19 +76,19 @@ class Schedule:
 
   def add_noise(self, x0, noise, timesteps) -> jax.Array:
     """x_t of Eq. (1); `timesteps` has the leading axes of `x0`."""
-    signal, sigma = self._like(x0, timesteps)
+    signal, sigma = self.like(x0, timesteps)
     return signal * x0 + sigma * noise
 
   def target(self, x0, noise, timesteps) -> jax.Array:
     """What the network is to predict: the noise, or v of Eq. (2)."""
     if self.prediction == "epsilon":
       return noise
-    signal, sigma = self._like(x0, timesteps)
+    signal, sigma = self.like(x0, timesteps)
     return signal * noise - sigma * x0
 
   def x0_and_noise(self, x, prediction, timesteps):
     """x_0 and eps that a prediction at x_t implies, Eqs. (1), (3), (4)."""
-    signal, sigma = self._like(x, timesteps)
+    signal, sigma = self.like(x, timesteps)
     if self.prediction == "epsilon":
       x0, noise = (x - sigma * prediction) / signal, prediction
     else:
@@ -97,6 +97,14 @@ class Schedule:
     if self.clip_sample:
       x0 = jnp.clip(x0, -1, 1)
     return x0, noise
+
+  def prediction_of(self, x0, x, timesteps) -> jax.Array:
+    """The prediction at x_t that implies this x_0, the other way round.
+
+    At abar_t = 0 no predicted noise implies any x_0; v does.
+    """
+    signal, sigma = self.like(x, timesteps)
+    return self.target(x0, (x - signal * x0) / sigma, timesteps)
 
   def sampling_timesteps(self, num_steps: int) -> np.ndarray:
     """`num_steps` different timesteps, noisiest first.
@@ -127,7 +135,7 @@ class Schedule:
           f"spacing={self.spacing!r}: expected {', '.join(SPACINGS)}")
     return steps.astype(np.int32)
 
-  def _like(self, x, timesteps):
+  def like(self, x, timesteps):
     """The coefficients with trailing axes, to multiply `x`."""
     return tuple(
         c.reshape(c.shape + (1,) * (x.ndim - c.ndim))
