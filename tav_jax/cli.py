@@ -126,10 +126,13 @@ def _workdir_config(file: str) -> config_dict.ConfigDict:
         "--config=FILE is not for sampling, which has the workdir's own "
         "config; leave it out and change keys with --config.sampling.key=value")
   try:
-    values = with_defaults(read_config(names.at_home(_WORKDIR.value)))
+    values = read_config(names.at_home(_WORKDIR.value))
   except InputError as error:
     raise InputError(
-        f"{error}; expected the directory of a run of tav_jax.tune") from error
+        f"{error}; expected the directory of a run of tav_jax.tune or "
+        "tav_jax.pretrain") from error
+  if "stages" not in values:  # Which runs of pretraining have.
+    values = with_defaults(values)
   return config_dict.ConfigDict(_tuples(values)).lock()
 
 

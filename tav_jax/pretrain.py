@@ -1,10 +1,11 @@
-r"""Trains diffusion models of pictures or clips from nothing, stage by stage.
+r"""Trains models of pictures, clips or one video, stage by stage.
 
   python -m tav_jax.pretrain --config=configs/pretrain_storybook.py \
       --workdir=runs/pretrain
 
 The same command goes on where it was interrupted. `WORKDIR/model` is the
-checkpoint so far, written at every look at a stage; diffusers loads it too.
+checkpoint so far, written at every look at a stage; diffusers loads it too, if
+it is a text-to-image model. From a video model tav_jax.sample renders.
 """
 
 import logging
@@ -21,11 +22,14 @@ from tav_jax.pretraining import (
   diffusion,
   judge,
   networks,
+  one_video,
   parts,
   stage,
 )
 from tav_jax.pretraining import pictures as pictures_lib
 from tav_jax.pretraining import tokenizer as tokenizer_lib
+from tav_jax.pretraining.one_video import clip as one_clip
+from tav_jax.pretraining.one_video import stages as of_one_video
 from tav_jax.runs import workdir as workdirs
 from tav_jax.runs.clock import Clock
 
@@ -41,14 +45,26 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   clock = Clock()
   with workdirs.locked(workdir) as lock:
     with clock("data"):
-      pictures = pictures_lib.load(config.data, workdir)
-    checks.check_count(config, len(pictures.splits["train"]))
+      data = _load(config, workdir)
+    workdirs.write_config(workdir, config.to_dict())
     for name in config.stages:
       lock.check()
       with clock(name):
-        _run(name, config, workdir, pictures)
+        if name in one_video.STAGES:
+          of_one_video.train(name, workdir, of_stage(config, name), data)
+        else:
+          _run(name, config, workdir, data)
     lock.check()
   log.info("%s", clock)
+
+
+def _load(config, workdir):
+  """The pictures, or the video."""
+  if one_video.trains(config):
+    return one_clip.load(config.data)
+  pictures = pictures_lib.load(config.data, workdir)
+  checks.check_count(config, len(pictures.splits["train"]))
+  return pictures
 
 
 def _run(name, config, workdir, pictures) -> None:
@@ -73,7 +89,7 @@ def of_stage(config: ConfigDict, name: str) -> ConfigDict:
   return ConfigDict(
       config[name].to_dict()
       | {"seed": config.seed, "data": config.data.to_dict(),
-         "start": config.start, "parts": config.get("parts", "")})
+         "start": config.get("start", ""), "parts": config.get("parts", "")})
 
 
 def _tokenizer(config, workdir, pictures):

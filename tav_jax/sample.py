@@ -1,56 +1,52 @@
-r"""Renders new prompts from a tuned workdir, without tuning again.
+r"""Renders from a workdir that was tuned, or trained, without training again.
 
   python -m tav_jax.sample --workdir=runs/storybook \
       --config.sampling.prompts="('a robot is skiing on the moon',)"
 
 The config is the workdir's own; flags change its `sampling` section, and how
-the model computes. Of the last checkpoint only the trainable parameters are
-read.
+the model computes. Each round of samples is a new directory in the workdir's
+`samples`, with the same files whatever the model.
 """
 
-import dataclasses
-import logging
+from collections.abc import Callable
 import pathlib
 
 import jax
 from ml_collections import ConfigDict
 
 from tav_jax import cli
-from tav_jax.parallel import placement
-from tav_jax.runs import build, rendering, settings
-from tav_jax.runs import workdir as workdirs
-from tav_jax.runs.clock import Clock
-from tav_jax.runs.job import Job
-from tav_jax.training.checkpoint import Checkpoints
-
-log = logging.getLogger("tav_jax.sample")  # Not "__main__".
+from tav_jax.errors import InputError
+from tav_jax.pretraining import one_video
+from tav_jax.pretraining.one_video import render as of_one_video
+from tav_jax.runs import edits
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Samples into a new directory under `workdir`/samples."""
-  job = Job(workdir.name, settings.of(config.to_dict()), workdir)
-  settings.check(job.settings)
-  workdirs.check_for_sampling(
-      workdir, dataclasses.asdict(job.settings), settings.SAMPLING_PINS)
-  clock = Clock()
-  with clock("loading"):
-    job.read()
-    model = build.load(job.settings)
-    job.encode(model)
-    checkpoints = Checkpoints(workdir / "checkpoints")
-    step = checkpoints.latest
-    assert step is not None  # Checked above.
-    tuned = checkpoints.restore_trainable(model.trainable)
-    # One video fills all places of the mesh.
-    trainable = placement.stack(
-        [tuned] * model.mesh.shape["video"],
-        placement.param_specs(model.mesh, tuned))
-  log.info("parameters of step %d", step)
-  with clock("sampling"), jax.set_mesh(model.mesh):
-    sampled, = rendering.sample(model, trainable, [job])
-    with workdirs.new_samples(workdir, step) as directory:
-      rendering.write(model, job, sampled, directory)
-  log.info("%s", clock)
+  render = renderer(config)
+  if render is not edits.render and jax.process_count() > 1:
+    raise InputError(
+        "--multi_host: this workdir's model renders in one process; expected "
+        "it of edits; leave it out")
+  render(config, workdir)
+
+
+def renderer(
+    config: ConfigDict,
+) -> Callable[[ConfigDict, pathlib.Path], None]:
+  """What renders from the workdir of this config, which tells its kind.
+
+  Raises:
+    InputError: If nothing does.
+  """
+  if "stages" not in config:
+    return edits.render
+  if one_video.trains(config):
+    return of_one_video.render
+  raise InputError(
+      f"--workdir: it has a model of pictures, of stages={config.stages!r}; "
+      "expected one of videos: a run of tav_jax.tune, or of tav_jax.pretrain "
+      "with configs/sinfusion.py")
 
 
 if __name__ == "__main__":

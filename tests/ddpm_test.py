@@ -71,6 +71,8 @@ def literal_step(x, output, abar, abar_previous, noise, prediction):
   beta = 1 - alpha
   if prediction == "epsilon":
     x0 = (x - (1 - abar) ** 0.5 * output) / abar**0.5
+  elif prediction == "sample":
+    x0 = output
   else:
     x0 = abar**0.5 * x - (1 - abar) ** 0.5 * output
   x0 = np.clip(x0, -1, 1)

@@ -68,7 +68,7 @@ def test_defaults_are_each_schedulers_own(name):
     ({"beta_end": 1e400}, "beta_end is inf"), ({"beta_end": -1}, "beta_end"),
     ({"steps_offset": 1000}, "steps_offset is 1000; expected .* 0 to 999"),
     ({"clip_sample": 0}, "clip_sample is 0; expected true or false"),
-    ({"prediction_type": "sample"}, "prediction_type is 'sample'"),
+    ({"prediction_type": "flow"}, "prediction_type is 'flow'"),
     ({"num_train_timesteps": 1, "rescale_betas_zero_snr": True,
       "prediction_type": "v_prediction"}, "num_train_timesteps is 1; expect"),
     ({"trained_betas": [0.1, 0.2]}, "trained_betas")])

@@ -8,7 +8,14 @@ from ml_collections import ConfigDict
 
 from tav_jax.errors import InputError
 from tav_jax.models.vae import VAEConfig
-from tav_jax.pretraining import conditions, diffusion_checks, networks, parts
+from tav_jax.pretraining import (
+  conditions,
+  diffusion_checks,
+  networks,
+  one_video,
+  parts,
+)
+from tav_jax.pretraining.one_video import checks as one_video_checks
 from tav_jax.pretraining.pictures import frames_of, STORYBOOK
 from tav_jax.runs import settings
 from tav_jax.storybook.classifier import ClassifierConfig
@@ -66,15 +73,26 @@ def check(config: ConfigDict, workdir: pathlib.Path) -> None:
     raise InputError(
         "--config: it has no key 'stages'; expected a config of pretraining, "
         "such as configs/pretrain_storybook.py")
-  unknown = [name for name in config.stages if name not in STAGES]
+  known = one_video.STAGES if one_video.trains(config) else STAGES
+  unknown = [name for name in config.stages if name not in known]
   if unknown or not config.stages:
     raise InputError(
-        f"stages={config.stages!r}: expected some of {', '.join(STAGES)}")
+        f"stages={config.stages!r}: expected some of {', '.join(known)}")
+  for name in config.stages:
+    if name not in config:
+      raise InputError(
+          f"stages={config.stages!r}: {name!r} has no section in this config; "
+          f"expected some of {', '.join(x for x in known if x in config)}"
+          if any(x in config for x in known) else
+          f"stages={config.stages!r}: this config has none of their sections; "
+          "expected another config file")
+  if one_video.trains(config):
+    _check_one_video(config)
+    return
   settings.check_ranges(config, _RANGES)
   for name in config.stages:
     ranges = _OWN[name] if name == "tokenizer" else _OWN[name] + _TRAINING
-    settings.check_ranges(
-        config, [(f"{name}.{key}", *limits) for key, *limits in ranges])
+    _check_ranges_of_stage(config, name, ranges)
   if config.data.source == STORYBOOK:
     check_count(config, config.data.count)
   _check_order(config, workdir)
@@ -86,6 +104,18 @@ def check(config: ConfigDict, workdir: pathlib.Path) -> None:
   for name in conditions.STAGES:
     if name in config.stages:
       diffusion_checks.check(config, name)
+
+
+def _check_ranges_of_stage(config: ConfigDict, name: str, ranges) -> None:
+  settings.check_ranges(
+      config, [(f"{name}.{key}", *limits) for key, *limits in ranges])
+
+
+def _check_one_video(config: ConfigDict) -> None:
+  one_video_checks.check(config)
+  for name in config.stages:
+    _check_ranges_of_stage(config, name, _TRAINING)
+    diffusion_checks.check_schedule(config, name)
 
 
 def check_count(config: ConfigDict, count: int) -> None:

@@ -36,7 +36,10 @@ def check(config: ConfigDict, name: str) -> None:
   _check_clips(config, name)
   if config[name].get("clips"):
     _check_condition(config, name)
-  _check_schedule(config, name)
+  check_schedule(config, name)
+  settings.check_ranges(config, [(
+      f"{name}.sampling.steps", 1,
+      Schedule(**config[name].schedule).num_train_steps)])
 
 
 def _check_clips(config: ConfigDict, stage: str) -> None:
@@ -98,7 +101,8 @@ def _check_condition(config: ConfigDict, stage: str) -> None:
         f"{stage}.clips.factor={clips.factor}")
 
 
-def _check_schedule(config: ConfigDict, name: str) -> None:
+def check_schedule(config: ConfigDict, name: str) -> None:
+  """Raises an InputError unless a stage's section `schedule` is one."""
   values = config[name].schedule.to_dict()
   known = [field.name for field in dataclasses.fields(Schedule)]
   for key in values:
@@ -115,13 +119,11 @@ def _check_schedule(config: ConfigDict, name: str) -> None:
       raise InputError(
           f"{name}.schedule.{key}={value!r}: expected "
           f"{' or '.join(allowed)}")
-  if schedule.zero_snr and schedule.prediction != "v_prediction":
+  if schedule.zero_snr and schedule.prediction == "epsilon":
     raise InputError(
         f"{name}.schedule.prediction={schedule.prediction!r}: expected "
-        f"v_prediction beside {name}.schedule.zero_snr=True; the last "
-        "timestep is all noise, and says nothing of x_0")
-  settings.check_ranges(config, [
-      (f"{name}.sampling.steps", 1, schedule.num_train_steps)])
+        f"v_prediction or sample beside {name}.schedule.zero_snr=True; the "
+        "last timestep is all noise, and says nothing of x_0")
 
 
 def check_multiples(

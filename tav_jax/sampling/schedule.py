@@ -4,7 +4,7 @@ Noising (DDPM, arXiv 2006.11239, Eq. 4), with abar_t = prod_{s<=t} (1 - beta_s):
 
   x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps                          (1)
 
-A network predicts eps, or v (arXiv 2202.00512, Sec. 4):
+A network predicts eps, x_0 itself, or v (arXiv 2202.00512, Sec. 4):
 
   v   = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0                          (2)
   x_0 = sqrt(abar_t) x_t - sqrt(1 - abar_t) v                            (3)
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
-PREDICTIONS = ("epsilon", "v_prediction")
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
 SPACINGS = ("leading", "trailing", "linspace")
 
 
@@ -33,7 +33,7 @@ class Schedule:
     beta_end: Last beta.
     beta_schedule: "linear", "scaled_linear" (linear in sqrt(beta)) or
       "squaredcos_cap_v2" (cosine, arXiv 2102.09672).
-    prediction: "epsilon" or "v_prediction".
+    prediction: "epsilon", "v_prediction" or "sample", which is x_0.
     spacing: How sampling picks timesteps: "leading", "trailing" or "linspace"
       (arXiv 2305.08891, Table 2).
     steps_offset: Added to the timesteps of "leading" spacing.
@@ -80,10 +80,15 @@ class Schedule:
     return signal * x0 + sigma * noise
 
   def target(self, x0, noise, timesteps) -> jax.Array:
-    """What the network is to predict: the noise, or v of Eq. (2)."""
+    """What the network is to predict: the noise, x_0, or v of Eq. (2)."""
+    return self.target_at(x0, noise, *self.like(x0, timesteps))
+
+  def target_at(self, x0, noise, signal, sigma) -> jax.Array:
+    """Like `target`, at any sqrt(abar) and sqrt(1 - abar) that broadcast."""
     if self.prediction == "epsilon":
       return noise
-    signal, sigma = self.like(x0, timesteps)
+    if self.prediction == "sample":
+      return x0
     return signal * noise - sigma * x0
 
   def x0_and_noise(self, x, prediction, timesteps):
@@ -91,6 +96,8 @@ class Schedule:
     signal, sigma = self.like(x, timesteps)
     if self.prediction == "epsilon":
       x0, noise = (x - sigma * prediction) / signal, prediction
+    elif self.prediction == "sample":
+      x0, noise = prediction, (x - signal * prediction) / sigma
     else:
       x0 = signal * x - sigma * prediction
       noise = signal * prediction + sigma * x

@@ -1,11 +1,12 @@
 r"""The loss of diffusion models: DDPM in pixels, or latent diffusion with text.
 
 DDPM (arXiv 2006.11239, Eq. 14) with the loss of each timestep weighted
-(arXiv 2303.09556, Eq. 6; gamma = infinity is no weighting):
+(arXiv 2303.09556, Eq. 6; gamma = infinity is that of eps, unweighted):
 
   L = E_t w_t || target(x_0, eps, t) - network(x_t, t, text) ||^2        (1)
   w_t = min(SNR_t, gamma) / SNR_t        for eps,                        (2)
   w_t = min(SNR_t, gamma) / (SNR_t + 1)  for v,   SNR_t = abar_t / (1 - abar_t)
+  w_t = min(SNR_t, gamma)                for x_0,
 
 With abar_T = 0 (zero terminal SNR, arXiv 2305.08891) the latter never trains
 the timestep that sampling begins with. The unweighted loss of v is that of x_0
@@ -46,8 +47,10 @@ def min_snr_weights(schedule: Schedule, gamma: float) -> np.ndarray:
   """w_t of Eq. (2), or (3), for every timestep, divided by their mean."""
   abar = schedule.alphas_cumprod
   snr = abar / (1 - abar)
-  whole = snr if schedule.prediction == "epsilon" else snr + 1
-  weights = np.minimum(whole if schedule.zero_snr else snr, gamma) / whole
+  whole = {"epsilon": snr, "v_prediction": snr + 1, "sample": np.ones_like(snr)
+           }[schedule.prediction]
+  bounded = snr + 1 if schedule.zero_snr else snr
+  weights = np.minimum(bounded, gamma) / whole
   return weights / weights.mean()
 
 
