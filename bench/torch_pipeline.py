@@ -21,6 +21,7 @@ from tav_jax.pipelines import generation
 from tav_jax.pretrained import files
 from tav_jax.pretrained.parts import token_ids
 from tav_jax.reports import sheet
+from tav_jax.sampling.methods import Method
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "storybook", "A checkpoint of any Stable Diffusion layout.")
@@ -47,7 +48,7 @@ def ours(root: pathlib.Path, prompts: list[str]):
       model.tokenizer, model.text_encoder.config.positions, texts)[0])
   latents = generation.sample(
       unet, model.schedule, params, noise, embed(prompts), embed([""]),
-      scale=_GUIDANCE.value, num_steps=_STEPS.value)
+      method=Method(_STEPS.value, guidance=_GUIDANCE.value))
   return (
       np.asarray(noise)[:, 0], np.asarray(latents)[:, 0],
       generation.pictures(model.vae.decode, latents))

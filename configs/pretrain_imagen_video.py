@@ -8,22 +8,27 @@ super-resolution 16 frames at 8 a second, spatial super-resolution 32x32 pixels.
 All predict v and are given the text; the first attends over time, the others
 convolve over time (Sec. 2.3). The base and the last also learn from pictures
 (Sec. 2.6). The text encoder is the embedded model's, and frozen. Stages run
-alone with `--config.stages="('spatial_super_resolution',)"`.
+alone with `--config.stages="('spatial_super_resolution',)"`. At last the base
+is distilled, into one network with the guidance in it and then into ever fewer
+steps (Sec. 2.8).
 """
 
 import copy
 
-from configs import pretrain_vdm
+from configs import pretrain_storybook, pretrain_vdm
 
 
 def get_config():
   config = pretrain_vdm.get_config()
   config.stages = (
-      "diffusion", "temporal_super_resolution", "spatial_super_resolution")
+      "diffusion", "temporal_super_resolution", "spatial_super_resolution",
+      "distillation")
   config.data.frames = 32  # Of two seconds.
 
   base = config.diffusion
   base.schedule.prediction = "v_prediction"
+  with base.schedule.unlocked():
+    base.schedule.spacing = "trailing"
   base.model.min_snr = 5.0
   base.optimizer.batch_size = 16
   with base.unlocked():
@@ -57,4 +62,17 @@ def get_config():
   spatial.clips.size = 32
   spatial.model.channels = (32, 48)
   spatial.model.attention = (False, False)
+
+  with base.sampling.unlocked():  # Sec. 2.7: high, then in turn low and high.
+    base.sampling.low_guidance = 1.0
+    base.sampling.constant = 10
+    base.sampling.percentile = 99.5
+  base.sampling.guidance = 4.0
+  with config.unlocked():
+    config.distillation = pretrain_storybook.stage(
+        steps=1000, batch_size=16, learning_rate=1e-4, average=0.99)
+    config.distillation.first = 32  # Steps of the first student.
+    config.distillation.last = 8
+  with config.sampling.unlocked():
+    config.sampling.distilled = False  # Whether the last student makes clips.
   return config.lock()

@@ -10,15 +10,17 @@ it is told (Sec. 3.2.3). Texts are understood by what the image model knows.
 Latents of 16x16; on two cores some 3 clips a second.
 """
 
+import copy
+
 from ml_collections import ConfigDict
 
-from configs import pretrain_storybook
+from configs import pretrain_storybook, pretrain_vdm
 
 
 def get_config():
   config = pretrain_storybook.get_config()
   config.start = "storybook"
-  config.stages = ("diffusion",)
+  config.stages = ("diffusion", "interpolation")
   config.data.size = 64
   config.data.count = 3000
   with config.data.unlocked():
@@ -42,4 +44,15 @@ def get_config():
     model.convolution = "pseudo_3d"
     model.frame_rate = True
     model.trainable = (r"unet/.*_temp", "unet/frame_rate_embedding")
+
+  with config.unlocked():
+    # Sec. 3.3: the network goes on with more input, frames and a mask of them.
+    config.interpolation = copy.deepcopy(diffusion)
+    config.sampling = pretrain_vdm.rendering()
+  with config.sampling.unlocked():
+    config.sampling.every = 1  # Frames that are made of each; see docs.
+  with config.interpolation.model.unlocked():
+    config.interpolation.model.after = "diffusion"
+  config.interpolation.model.trainable += ("unet/conv_in",)
+  config.interpolation.clips.strides = (1,)
   return config.lock()

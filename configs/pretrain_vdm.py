@@ -43,4 +43,25 @@ def get_config():
   schedule.beta_schedule = "squaredcos_cap_v2"
 
   diffusion.sampling.steps = 100
+
+  with diffusion.sampling.unlocked():
+    diffusion.sampling.gamma = 0.3
+    diffusion.sampling.overlap = 4
+    diffusion.sampling.weight = 9.0  # w_r, of Kinetics; 0 is replacement.
+  with config.unlocked():
+    config.sampling = rendering()
   return config.lock()
+
+
+def rendering():
+  """What tav_jax.sample renders from the workdir."""
+  sampling = ConfigDict()
+  sampling.prompts = (
+      "a panda is skiing on the snow", "a red robot is dancing in the city",
+      "a rabbit wearing a blue hat is running on the grass",
+      "a penguin is surfing on the beach")
+  sampling.seed = 0
+  sampling.length = 0  # Frames; 0 is as many as the model makes at once.
+  sampling.begin = ""  # A video that the clips go on from.
+  sampling.fps = 0.0  # Of the training clips; drawn ones have their own.
+  return sampling

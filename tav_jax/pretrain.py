@@ -20,6 +20,7 @@ from tav_jax.pretraining import (
   clip,
   conditions,
   diffusion,
+  distillation,
   judge,
   networks,
   one_video,
@@ -81,6 +82,10 @@ def _run(name, config, workdir, pictures) -> None:
   elif diffuses:
     diffusion.train(
         workdir, of_stage(config, name), pictures, tokenizer, name)
+  elif name == distillation.NAME:
+    distillation.train(
+        workdir, of_stage(config, name), of_stage(config, "diffusion"),
+        pictures)
 
 
 def of_stage(config: ConfigDict, name: str) -> ConfigDict:

@@ -16,19 +16,19 @@ from ml_collections import ConfigDict
 
 from tav_jax import cli
 from tav_jax.errors import InputError
-from tav_jax.pretraining import one_video
+from tav_jax.pretraining import one_video, render
 from tav_jax.pretraining.one_video import render as of_one_video
 from tav_jax.runs import edits
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Samples into a new directory under `workdir`/samples."""
-  render = renderer(config)
-  if render is not edits.render and jax.process_count() > 1:
+  chosen = renderer(config)
+  if chosen is not edits.render and jax.process_count() > 1:
     raise InputError(
         "--multi_host: this workdir's model renders in one process; expected "
         "it of edits; leave it out")
-  render(config, workdir)
+  chosen(config, workdir)
 
 
 def renderer(
@@ -43,10 +43,12 @@ def renderer(
     return edits.render
   if one_video.trains(config):
     return of_one_video.render
+  if render.renders(config):
+    return render.render
   raise InputError(
       f"--workdir: it has a model of pictures, of stages={config.stages!r}; "
       "expected one of videos: a run of tav_jax.tune, or of tav_jax.pretrain "
-      "with configs/sinfusion.py")
+      "with configs/sinfusion.py or configs/pretrain_vdm.py")
 
 
 if __name__ == "__main__":

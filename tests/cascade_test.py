@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 
-from configs import pretrain_imagen_video
+from configs import pretrain_imagen_video, pretrain_make_a_video
 from tav_jax.errors import InputError
-from tav_jax.pretraining import checks, conditions, spaces, tasks
+from tav_jax.pretrain import of_stage
+from tav_jax.pretraining import (
+  checks,
+  conditions,
+  interpolation,
+  spaces,
+  tasks,
+)
 from tav_jax.pretraining.pictures import Pictures
 from tav_jax.sampling.schedule import Schedule
 
@@ -17,7 +24,7 @@ def clip():
 
 
 def test_a_mask_says_which_frames_are_given(clip):
-  kind = conditions.Interpolation(strides=(2, 3))
+  kind = conditions.Interpolation()
   mask = np.array([True, False, False, True, False, False])
   given, scalars = kind.of(clip, mask)
   assert given.shape == (6, 4, 4, kind.width(3)) and not scalars
@@ -29,7 +36,8 @@ def test_a_mask_says_which_frames_are_given(clip):
     given, _ = kind.draw(clip, np.random.default_rng(seed))
     drawn.add("".join(str(int(m)) for m in given[:, 0, 0, 3]))
   firsts = {"1" * n + "0" * (6 - n) for n in range(1, 6)}
-  assert drawn == {"101010", "100100"} | firsts | {m[::-1] for m in firsts}
+  assert drawn == {"101010", "100100", "100010", "100001"} | (
+      firsts) | {m[::-1] for m in firsts}
 
 
 def test_a_clean_condition_is_the_coarse_clip_itself(clip):
@@ -69,9 +77,8 @@ def test_noise_of_a_condition_has_the_schedules_level(clip):
 def test_stages_fit_onto_each_other():
   """What one makes has the shape that the next is given."""
   config = pretrain_imagen_video.get_config()
-  from tav_jax.pretrain import of_stage
   made = []
-  for name in config.stages:
+  for name in config.stages[:3]:
     with config[name].model.unlocked():
       config[name].model.captioned = False
     task = tasks.make(name, of_stage(config, name), 32, 3, None, None)
@@ -103,3 +110,33 @@ def test_a_cascade_that_cannot_be_is_refused(tmp_path, changes, says):
   with pytest.raises(InputError) as error:
     checks.check(config, tmp_path)
   assert says in str(error.value)
+
+
+def test_interpolation_in_blocks_that_share_given_frames(monkeypatch):
+  """Of clips in even motion, of which a stand-in knows three frames in eight.
+  """
+  config = pretrain_make_a_video.get_config()
+  with config.interpolation.model.unlocked():
+    config.interpolation.model.captioned = False
+  task = tasks.make(
+      "interpolation", of_stage(config, "interpolation"), 1, 1, None, None)
+  seen = []
+
+  def sample(self, params, captions, *, frames, seed, fps, given):
+    assert len(captions) == len(given) and frames == 8 and self is task
+    seen.append(np.stack([one.channels for one in given])[..., 0, 0, :])
+    first, last = (seen[0][:, i, None, 0] for i in (0, 6))
+    made = first + np.arange(8) / 6 * (last - first)
+    return made[..., None, None, None]
+
+  monkeypatch.setattr(tasks.Task, "sample", sample)
+  even = np.array([np.arange(6.0), 10 - np.arange(6.0)], np.float32)
+  whole = interpolation.interpolate(
+      task, {}, ["up", "down"], even[..., None, None, None], 3, 0, 8.0)
+  expected = np.arange(16) / 3
+  np.testing.assert_allclose(
+      whole[..., 0, 0, 0], [expected, 10 - expected], rtol=1e-5)
+  # Blocks of frames 0 to 2, 2 to 4 and 3 to 5 of each clip.
+  np.testing.assert_array_equal(
+      seen[0][..., 1], [[1, 0, 0, 1, 0, 0, 1, 0]] * 6)
+  np.testing.assert_array_equal(seen[0][:3, 0, 0], [0, 2, 3])

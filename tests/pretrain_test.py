@@ -22,6 +22,7 @@ import tav_jax
 from tav_jax import pretrained
 from tav_jax.pipelines import generation
 from tav_jax.pretrained import shapes
+from tav_jax.sampling.methods import Method
 from tav_jax.storybook import dataset, judge
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,7 @@ def get_config():
 # With fewer pictures to test with than users draw.
 FEW = """
 import functools, runpy
+from tav_jax.sampling.methods import Method
 from tav_jax.storybook import dataset
 dataset.StorybookImages = functools.partial(
     dataset.StorybookImages, test_count=40)
@@ -227,9 +229,9 @@ def test_ddpm_without_text(configs, tmp_path):
   schedule = shapes.load_schedule(model / "scheduler")
   assert unet.text_width is None and schedule.clip_sample
   # What it draws is on the sheet, but for weights rounded to float16.
-  drawn = generation.pictures(np.asarray, generation.sample_ancestral(
+  drawn = generation.pictures(np.asarray, generation.sample(
       unet, schedule, params, generation.noise(0, (16, 16, 16, 3)), None,
-      None, seed=0, scale=1.0, num_steps=2))
+      None, method=Method(2, "ancestral")))
   sheet = np.asarray(Image.open(
       tmp_path / "diffusion/samples/step_000006/samples.png"))
   zoom = sheet[8:8 + 192, 8:8 + 192][6::12, 6::12]

@@ -29,6 +29,7 @@ from tav_jax.pretraining import (
   tokenizer,
 )
 from tav_jax.pretraining.pictures import Pictures
+from tav_jax.sampling.methods import Method
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.storybook import judge as judge_lib
 from tav_jax.storybook.world import scene
@@ -316,9 +317,10 @@ def test_ancestral_samples_do_not_depend_on_how_many_there_are(
 
   def sample(numbers, seed=3):
     noise = generation.noise(seed, (20, 4, 4, 2))[numbers]
-    return generation.sample_ancestral(
+    return generation.sample(
         unet, schedule, params, noise, text[numbers] if with_text else None,
-        text[:1] if with_text else None, seed=seed, scale=2.0, num_steps=4)
+        text[:1] if with_text else None, seed=seed,
+        method=Method(4, "ancestral", guidance=2.0))
 
   whole = sample(slice(0, 20))
   assert whole.shape == (20, 1, 4, 4, 2)
@@ -330,12 +332,12 @@ def test_noise_on_the_way_is_not_that_of_the_start(monkeypatch, without_text):
   """Neither key of a picture is the other's, nor made from it."""
   unet, params = without_text
   given = []
-  monkeypatch.setattr(generation, "_sample_ancestral", lambda *args: (
+  monkeypatch.setattr(generation, "_sample", lambda *args: (
       given.append(args[5]), args[4])[1])
   noise = generation.noise(0, (20, 4, 4, 2))
-  generation.sample_ancestral(
-      unet, Schedule(), params, noise, None, None, seed=0, scale=1.0,
-      num_steps=2)
+  generation.sample(
+      unet, Schedule(), params, noise, None, None,
+      method=Method(2, "ancestral"))
   data = lambda keys: set(map(tuple, np.asarray(jax.random.key_data(keys))))
   starts = generation._keys(jax.random.key(0), jnp.arange(2000))
   made = [jax.vmap(functools.partial(jax.random.fold_in, key))(

@@ -13,6 +13,7 @@ from tav_jax.pretrained import files
 from tav_jax.pretrained.parts import token_ids
 from tav_jax.reports import sheet, table
 from tav_jax.runs import settings
+from tav_jax.sampling.methods import Method
 from tav_jax.storybook import judge
 from tav_jax.storybook.world import scene
 from tav_jax.storybook.world.render import render
@@ -57,8 +58,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
         unet, model.schedule, params,
         generation.noise(
             config.seed, (len(scenes), size, size, unet.in_channels)),
-        embed(captions), embed([""]), scale=config.sampling.guidance,
-        num_steps=config.sampling.steps)
+        embed(captions), embed([""]), method=Method(
+            config.sampling.steps, guidance=config.sampling.guidance))
     drawn = generation.pictures(model.vae.decode, sampled)
     true = np.stack([render(s, drawn.shape[1]) for s in scenes])
     for what, images in (("samples", drawn), ("true drawings", true)):

@@ -16,7 +16,8 @@ import numpy as np
 
 from tav_jax.data import video
 from tav_jax.models.unet import UNet3D, UNetConfig
-from tav_jax.sampling import ddim, ddpm, guidance
+from tav_jax.sampling import guidance
+from tav_jax.sampling.methods import Method
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.types import (
   Array,
@@ -52,11 +53,12 @@ def sample(
     text: TextEmbeds | None,
     negative: Float[Array, "1 l e"] | None,
     *,
-    scale: float,
-    num_steps: int,
+    method: Method,
+    seed: int = 0,
     told: Told | None = None,
+    begin: Video | None = None,
 ) -> Video:
-  """Latents of clips, by DDIM with classifier-free guidance.
+  """Latents of clips, a few clips at a time.
 
   Args:
     unet: The network.
@@ -65,44 +67,21 @@ def sample(
     noise: x_T, `b f h w c`; a picture is a clip of one frame.
     text: Embeddings of the prompts, `b l e`; None for an unconditional network.
     negative: Embedding that guidance moves away from, `1 l e`, or None.
-    scale: Guidance scale; 1 is no guidance, and takes half as long.
-    num_steps: DDIM steps.
+    method: The sampler and its settings.
+    seed: Seed of the noise that a sampler adds on the way, which may be that of
+      x_T; the noise of clip i does not depend on the number of clips.
     told: What else the network is told of each clip.
+    begin: Frames that the clips begin with, `b m h w c`.
 
   Returns:
     x_0, `b f h w c`.
   """
-  return _in_parts(
-      lambda noise, text, told: _sample(
-          unet, schedule, num_steps, params, noise, text,
-          None if scale == 1 else negative, scale, told),
-      noise, text, told or Told())
-
-
-def sample_ancestral(
-    unet: UNetConfig,
-    schedule: Schedule,
-    params: Params,
-    noise: Video,
-    text: TextEmbeds | None,
-    negative: Float[Array, "1 l e"] | None,
-    *,
-    seed: int,
-    scale: float,
-    num_steps: int,
-    told: Told | None = None,
-) -> Video:
-  """Like `sample`, by DDPM's own sampler.
-
-  The noise that the sampler adds is drawn from `seed`, which may be the seed of
-  x_T; that of clip i does not depend on the number of clips.
-  """
   key = jax.random.fold_in(jax.random.key(seed), _ON_THE_WAY)
   return _in_parts(
-      lambda noise, number, text, told: _sample_ancestral(
-          unet, schedule, num_steps, params, noise, _keys(key, number), text,
-          None if scale == 1 else negative, scale, told),
-      noise, jnp.arange(len(noise)), text, told or Told())
+      lambda noise, number, text, told, begin: _sample(
+          unet, schedule, method, params, noise, _keys(key, number), text,
+          None if method.guidance == 1 else negative, told, begin),
+      noise, jnp.arange(len(noise)), text, told or Told(), begin)
 
 
 def pictures(decode: Callable[[Video], Video], latents: Video) -> UInt8[
@@ -117,17 +96,24 @@ def clips(decode: Callable[[Video], Video], latents: Video) -> UInt8[
   return video.to_pixels(decode(latents))
 
 
-def noise(seed: int, shape: Sequence[int]) -> Float[Array, "b f h w c"]:
+def noise(
+    seed: int, shape: Sequence[int], shared: bool = False
+) -> Float[Array, "b f h w c"]:
   """x_T of clips; that of clip i does not depend on their number.
 
   Args:
     seed: Seed of all clips.
     shape: Shape of their latents, `b f h w c`, or `b h w c` of pictures.
+    shared: Whether all frames of a clip have the same noise (Make-A-Video,
+      arXiv 2209.14792, Sec. 3.2, for super-resolution).
   """
   if len(shape) == 4:
     shape = (shape[0], 1, *shape[1:])
   keys = _keys(jax.random.key(seed), jnp.arange(shape[0]))
-  return jax.vmap(lambda key: jax.random.normal(key, shape[1:]))(keys)
+  frames = 1 if shared else shape[1]
+  drawn = jax.vmap(
+      lambda key: jax.random.normal(key, (frames, *shape[2:])))(keys)
+  return jnp.broadcast_to(drawn, shape)
 
 
 def _keys(key, numbers):
@@ -167,15 +153,8 @@ def _denoise(unet, params, text, negative, scale, told: Told) -> Denoise:
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _sample(
-    unet, schedule, num_steps, params, noise, text, negative, scale, told,
+    unet, schedule, method, params, noise, keys, text, negative, told, begin,
 ):
-  denoise = _denoise(unet, params, text, negative, scale, told)
-  return ddim.sample(denoise, schedule, noise, num_steps)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _sample_ancestral(
-    unet, schedule, num_steps, params, noise, keys, text, negative, scale, told,
-):
-  denoise = _denoise(unet, params, text, negative, scale, told)
-  return ddpm.sample(denoise, schedule, noise, num_steps, keys)
+  denoise = _denoise(
+      unet, params, text, negative, method.scale(schedule), told)
+  return method(denoise, schedule, noise, keys, begin)

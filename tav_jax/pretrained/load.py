@@ -123,7 +123,7 @@ def load_parts(
       unet_config=unet_config,
       unet_params={},
       vae=load_vae(root / "vae", dtype, mesh),
-      text_encoder=_load_text_encoder(root / "text_encoder", dtype, mesh),
+      text_encoder=load_text_encoder(root / "text_encoder", dtype, mesh),
       tokenizer=tokenizer,
       schedule=schedule,
   ), unet_params
@@ -141,9 +141,10 @@ def load_vae(
   return VAE(dataclasses.replace(config, dtype=dtype), params, mesh=mesh)
 
 
-def _load_text_encoder(
-    directory: pathlib.Path, dtype: Any, mesh: Mesh | None
+def load_text_encoder(
+    directory: pathlib.Path, dtype: Any = jnp.float32, mesh: Mesh | None = None
 ) -> TextEncoder:
+  """Loads `text_encoder/` of a checkpoint; arguments as for `load_vae`."""
   config = shapes.text_config(directory)
   tokens = jax.ShapeDtypeStruct((1, config.positions), jnp.int32)
   params = load_weights(

@@ -11,6 +11,7 @@ from tav_jax.models.vae import VAEConfig
 from tav_jax.pretraining import (
   conditions,
   diffusion_checks,
+  distillation,
   networks,
   one_video,
   parts,
@@ -18,9 +19,12 @@ from tav_jax.pretraining import (
 from tav_jax.pretraining.one_video import checks as one_video_checks
 from tav_jax.pretraining.pictures import frames_of, STORYBOOK
 from tav_jax.runs import settings
+from tav_jax.sampling.schedule import Schedule
 from tav_jax.storybook.classifier import ClassifierConfig
 
-STAGES = ("tokenizer", "autoencoder", "judge", "clip", *conditions.STAGES)
+STAGES = (
+    "tokenizer", "autoencoder", "judge", "clip", *conditions.STAGES,
+    distillation.NAME)
 
 # Key, least and greatest value.
 _FROM_ZERO, _FROM_ONE, _SHARE = (0, math.inf), (1, math.inf), (0, 1)
@@ -59,6 +63,7 @@ _OWN = {
         for key in (
             "width", "layers", "heads", "image_size", "patch_size",
             "embed_width")),
+    distillation.NAME: (("last", 1, 1024), ("first", 1, 1024)),
 } | dict.fromkeys(conditions.STAGES, (
     ("model.layers", *_FROM_ONE), ("model.head_width", *_FROM_ONE),
     ("model.groups", *_FROM_ONE), ("model.no_caption", *_SHARE),
@@ -104,6 +109,8 @@ def check(config: ConfigDict, workdir: pathlib.Path) -> None:
   for name in conditions.STAGES:
     if name in config.stages:
       diffusion_checks.check(config, name)
+  if distillation.NAME in config.stages:
+    _check_distillation(config)
 
 
 def _check_ranges_of_stage(config: ConfigDict, name: str, ranges) -> None:
@@ -132,7 +139,7 @@ def _check_order(config: ConfigDict, workdir: pathlib.Path) -> None:
   others = parts.source(config)
   of_pictures = [
       name for name in config.stages
-      if name not in ("tokenizer", *conditions.STAGES)]
+      if name not in ("tokenizer", *conditions.STAGES, distillation.NAME)]
   if frames_of(config.data) > 1 and of_pictures:
     raise InputError(
         f"stages={config.stages!r}: {of_pictures[0]!r} learns from pictures, "
@@ -142,7 +149,7 @@ def _check_order(config: ConfigDict, workdir: pathlib.Path) -> None:
     for part, maker, taken in _needs(config, name):
       directory = workdir / "model" / part
       if maker not in config.stages[:i] and not directory.is_dir() and not (
-          others and (others / taken).is_dir()):
+          others and taken and (others / taken).is_dir()):
         raise InputError(
             f"stages={config.stages!r}: {name!r} needs {directory}, which is "
             f"not there; run the stage {maker!r} before it")
@@ -153,10 +160,29 @@ def _needs(config: ConfigDict, name: str) -> Iterator[tuple[str, str, str]]:
 
   And what of another checkpoint can be taken instead.
   """
+  if name == distillation.NAME:
+    yield "unet", "diffusion", ""
+  if name in conditions.STAGES and config[name].model.get("after", ""):
+    yield "unet", config[name].model.after, ""
   if name in conditions.STAGES and config[name].model.latent:
     yield "vae", "autoencoder", "vae"
   if name in conditions.STAGES and networks.has_text(config[name].model):
     yield "clip", "clip", "text_encoder"
+
+
+def _check_distillation(config: ConfigDict) -> None:
+  first, last = config.distillation.first, config.distillation.last
+  rounds = math.log2(first / last)
+  if rounds < 0 or rounds % 1:
+    raise InputError(
+        f"distillation.first={first}: expected distillation.last={last} times "
+        "a power of two, as every round halves the steps")
+  spacing = config.diffusion.schedule.get("spacing", Schedule.spacing)
+  if spacing != "trailing":
+    raise InputError(
+        f"diffusion.schedule.spacing={spacing!r}: expected trailing for "
+        "'distillation', whose student's steps are every other of its "
+        "teacher's")
 
 
 def _check_autoencoder(config: ConfigDict) -> None:

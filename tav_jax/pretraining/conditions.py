@@ -30,6 +30,13 @@ from tav_jax.types import Array
 NOISE_LEVEL = "noise_level"
 """The scalar that tells a network s of Eq. (1)."""
 
+SHARED_NOISE = "shared_noise"
+"""Setting: whether all frames start from one noise."""
+
+NOISE = "noise"
+"""Setting: S of Eq. (1) in training, s in sampling, as shares of all timesteps.
+"""
+
 Clip = Float[Array, "f h w c"]
 
 
@@ -47,14 +54,8 @@ class Given(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Interpolation:
-  """Frames, of which those in between (or before, or after) are to be made.
+  """Frames, of which those in between (or before, or after) are to be made."""
 
-  Attributes:
-    strides: Of every which frame one is given, in one half of all clips; in the
-      other half, some first frames are, or some last ones.
-  """
-
-  strides: tuple[int, ...] = (2, 3, 4)
   scalars: tuple[str, ...] = ()
 
   def width(self, channels: int) -> int:
@@ -62,18 +63,17 @@ class Interpolation:
     return channels + 1
 
   def draw(self, x0: Clip, rng: np.random.Generator) -> Given:
-    """For training: some frames by lot."""
+    """For training: every so many frames, or some first or last ones."""
     frames = len(x0)
     if rng.random() < 0.5:
-      stride = self.strides[rng.integers(len(self.strides))]
-      mask = np.arange(frames) % stride == 0
+      mask = np.arange(frames) % rng.integers(2, max(3, frames)) == 0
     else:
       mask = np.arange(frames) < rng.integers(1, frames)
       mask = mask[::rng.choice((-1, 1))]
     return self.of(x0, mask)
 
   def of(self, x0: Clip, mask: np.ndarray) -> Given:
-    """For sampling: the frames of a mask, `f`."""
+    """For sampling: the frames where a mask `f` is true."""
     seen = np.broadcast_to(
         mask[:, None, None, None], (*x0.shape[:3], 1)).astype(np.float32)
     return Given(np.concatenate([x0 * seen, seen], axis=-1), {})

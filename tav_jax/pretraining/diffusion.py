@@ -61,10 +61,7 @@ def train(
   model, latent = workdir / "model", config.model.latent
   for part in ("vae",) * latent + ("text_encoder", "judge") * bool(tokenizer):
     parts.take(config, model, part)
-  if latent:
-    space = spaces.latents(workdir, config.data.size, pictures)
-  else:
-    space = spaces.pixels(config.data.size, pictures)
+  space = spaces.of(workdir, latent, config.data.size, pictures)
   text, initial = _text(config, model) if tokenizer else (None, {})
   task = tasks.make(
       name, config, space.size, space.channels, text, tokenizer)
@@ -72,6 +69,9 @@ def train(
   params: Params = {"unet": networks.init(unet, config.seed), **initial}
   if earlier := start.locate(config.start):
     params = start.merge(params, _earlier(earlier, text), "diffusion model")
+  if own := config.model.get("after", ""):
+    _, before = load_unet(directory(model, own))
+    params = start.merge(params, {"unet": before}, f"network of {own}")
   trainable, frozen = _divide(params, config.model, name)
   shown = looks.records(pictures, task)
 

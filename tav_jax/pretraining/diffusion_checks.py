@@ -10,6 +10,7 @@ from tav_jax.models.unet import VARIANTS
 from tav_jax.pretraining import conditions, networks
 from tav_jax.pretraining.pictures import frames_of
 from tav_jax.runs import settings
+from tav_jax.sampling.methods import Method, SAMPLERS
 from tav_jax.sampling.schedule import (
   BETA_SCHEDULES,
   PREDICTIONS,
@@ -40,6 +41,7 @@ def check(config: ConfigDict, name: str) -> None:
   settings.check_ranges(config, [(
       f"{name}.sampling.steps", 1,
       Schedule(**config[name].schedule).num_train_steps)])
+  _check_sampling(config, name)
 
 
 def _check_clips(config: ConfigDict, stage: str) -> None:
@@ -124,6 +126,30 @@ def check_schedule(config: ConfigDict, name: str) -> None:
         f"{name}.schedule.prediction={schedule.prediction!r}: expected "
         f"v_prediction or sample beside {name}.schedule.zero_snr=True; the "
         "last timestep is all noise, and says nothing of x_0")
+
+
+def _check_sampling(config: ConfigDict, name: str) -> None:
+  section, key = config[name].sampling, f"{name}.sampling"
+  known = [field.name for field in dataclasses.fields(Method)]
+  known.append(conditions.SHARED_NOISE)
+  if name in conditions.SUPER_RESOLUTION:
+    known.append(conditions.NOISE)
+  for setting in section:
+    if setting not in known:
+      raise InputError(
+          f"{key}.{setting}: unknown; expected some of {', '.join(known)}")
+  if (sampler := section.get("sampler", SAMPLERS[0])) not in SAMPLERS:
+    raise InputError(
+        f"{key}.sampler={sampler!r}: expected {', '.join(SAMPLERS)}")
+  settings.check_ranges(config, [
+      (f"{key}.{setting}", *limits) for setting, limits in _SAMPLING.items()
+      if section.get(setting) is not None])
+
+
+_SAMPLING = {
+    "low_guidance": (0, 100), "constant": (0, 10_000), "percentile": (0, 100),
+    "gamma": (0, 1), "langevin": (0, 1), "length": (0, 100_000),
+    "overlap": (1, 10_000), "weight": (0, 1000), "noise": (0, 1)}
 
 
 def check_multiples(

@@ -14,6 +14,7 @@ from tav_jax.pretraining.pictures import Pictures
 from tav_jax.pretraining.spaces import Space
 from tav_jax.pretraining.tasks import Task
 from tav_jax.reports import sheet
+from tav_jax.sampling.methods import Method
 from tav_jax.storybook import judge
 from tav_jax.storybook.world import scene
 from tav_jax.types import Params
@@ -33,7 +34,8 @@ def records(pictures: Pictures, task: Task) -> dict[str, list[dict]]:
 
 
 def sample(
-    task: Task, space: Space, params: Params, shown: Sequence[dict]
+    task: Task, space: Space, params: Params, shown: Sequence[dict],
+    method: Method | None = None,
 ) -> np.ndarray:
   """Samples for the captions of records, as uint8 frames `b f h w c`.
 
@@ -48,7 +50,7 @@ def sample(
   fps = float(shown[0].get("fps", 0)) / max(cuts.strides)
   return generation.clips(space.decode, task.sample(
       params, [record["caption"] for record in shown], frames=cuts.frames,
-      seed=task.config.seed, fps=fps, given=given))
+      seed=task.config.seed, fps=fps, given=given, method=method))
 
 
 def fidelity(

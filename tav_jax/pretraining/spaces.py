@@ -37,13 +37,32 @@ class Space:
   decode: Callable[[Array], Array]
 
 
-def latents(workdir: pathlib.Path, size: int, pictures: Pictures) -> Space:
+def of(
+    workdir: pathlib.Path, latent: bool, size: int,
+    pictures: Pictures | None = None,
+) -> Space:
+  """The latents of a workdir's autoencoder, or pixels.
+
+  Args:
+    workdir: Directory of the whole run.
+    latent: Whether it is latents.
+    size: Height and width of the pictures.
+    pictures: Pictures to train on; None where nothing is trained.
+  """
+  if latent:
+    return latents(workdir, size, pictures)
+  return pixels(size, pictures or Pictures({}))
+
+
+def latents(
+    workdir: pathlib.Path, size: int, pictures: Pictures | None
+) -> Space:
   """The latents of the autoencoder that its stage has written to `workdir`.
 
   Args:
     workdir: Directory of the whole run, where latents are also kept.
     size: Height and width of the pictures.
-    pictures: Pictures to encode.
+    pictures: Pictures to encode, or None.
 
   Raises:
     InputError: If the autoencoder cannot be read, or its factor does not divide
@@ -57,7 +76,7 @@ def latents(workdir: pathlib.Path, size: int, pictures: Pictures) -> Space:
         f"factor of the autoencoder in {directory}")
   return Space(
       size // vae.config.factor, vae.config.latent_channels,
-      latents_lib.encode(
+      Pictures({}) if pictures is None else latents_lib.encode(
           pictures, vae, directory / pipeline.WEIGHTS, workdir / "latents"),
       lambda record, which: {
           "mean": record["mean"][which], "std": record["std"][which]},

@@ -59,7 +59,7 @@ def check(name: str, workdir: pathlib.Path, config: ConfigDict) -> None:
       or a batch cannot be divided among the devices.
   """
   workdirs.check(workdir / name, config.to_dict(), _PINS)
-  with about(f"{name}.optimizer."):
+  with about(f"{_section(name)}.optimizer."):
     placement.check_batch_size(make_mesh(), config.optimizer.batch_size)
 
 
@@ -76,7 +76,8 @@ def train(
   """Trains a stage that has passed `check`, from where it was left.
 
   Args:
-    name: The stage; also its directory's name.
+    name: The stage; also its directory's name. Of a stage of several rounds,
+      `STAGE/ROUND`.
     workdir: The directory of the whole run.
     config: `seed`, the stage's sections `optimizer` and `run`, and all other
       keys that its result depends on.
@@ -146,7 +147,7 @@ def train(
       state = at.state
       loop.check_finite(
           at.metrics["loss"], at.step, checkpoints.latest,
-          f"Lower {name}.optimizer.learning_rate")
+          f"Lower {_section(name)}.optimizer.learning_rate")
       loop.log(metrics, rate, at.step, at.metrics, at.seconds)
       if pace.saves(at.step):
         checkpoints.save(state)
@@ -154,3 +155,8 @@ def train(
         look_at(state, at.step)
   metrics.close()
   return state.optimizer.average
+
+
+def _section(name: str) -> str:
+  """The config's section of a stage, or of a round of it."""
+  return name.partition("/")[0]

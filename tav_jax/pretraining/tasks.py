@@ -15,6 +15,7 @@ from tav_jax.pretrained.parts import TextEncoder, token_ids
 from tav_jax.pretraining import conditions, cuts, networks
 from tav_jax.pretraining import pictures as pictures_lib
 from tav_jax.pretraining.spaces import Space
+from tav_jax.sampling.methods import Method
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.types import Array, Params, Video
 
@@ -86,19 +87,31 @@ class Task:
     assert self.text is not None
     return token_ids(self.tokenizer, self.text.positions, texts)[0]
 
+  def method(self, **changes) -> Method:
+    """How the stage's config says that clips are sampled, with some changes."""
+    settings = dict(self.config.sampling)
+    for own in (conditions.NOISE, conditions.SHARED_NOISE):
+      settings.pop(own, None)
+    settings.setdefault(
+        "sampler", "ddim" if self.config.model.latent else "ancestral")
+    return Method(**settings | changes)
+
   def sample(
       self, params: Params, captions: Sequence[str], *, frames: int, seed: int,
       fps: float = 0.0, given: Sequence[conditions.Given] = (),
+      method: Method | None = None, begin: Video | None = None,
   ) -> Video:
     """x_0 of clips, `b f h w c`.
 
     Args:
       params: `unet` and, with text, `text`.
       captions: What the clips show; ignored without text.
-      frames: Frames of a clip.
+      frames: Frames of a clip, or of each of its blocks.
       seed: Seed of all noise.
       fps: Frames a second, of which a network may be told.
       given: What the network is given of each clip, if it has a condition.
+      method: The sampler; by default as the stage's config says.
+      begin: x_0 of the frames that the clips begin with.
     """
     embeds = blank = None
     if self.text is not None:
@@ -114,14 +127,11 @@ class Task:
     told = generation.Told(
         np.stack([one.channels for one in given]) if given else None, scalars)
     noise = generation.noise(
-        seed, (count, frames, size, size, self.unet.out_channels))
-    sampling = self.config.sampling
-    arguments = self.unet, self.schedule, params["unet"], noise, embeds, blank
-    how = {"scale": sampling.guidance, "num_steps": sampling.steps}
-    if self.config.model.latent:
-      return generation.sample(*arguments, told=told, **how)
-    return generation.sample_ancestral(
-        *arguments, told=told, seed=seed, **how)
+        seed, (count, frames, size, size, self.unet.out_channels),
+        shared=self.config.sampling.get(conditions.SHARED_NOISE, False))
+    return generation.sample(
+        self.unet, self.schedule, params["unet"], noise, embeds, blank,
+        method=method or self.method(), seed=seed, told=told, begin=begin)
 
 
 def make(

@@ -15,7 +15,7 @@ from tav_jax.storybook.world import look, motion, scene
 from tav_jax.storybook.world.look import FREE
 from tav_jax.storybook.world.render import render
 
-_SECONDS = 2.0  # A clip lasts so long, as those of the package.
+SECONDS = 2.0  # A clip lasts so long, as those of the package.
 _SAMPLED = 64  # Scenes from which the fingerprint of the world is computed.
 
 # Whether a split has the held-out pairs, and a number that seeds its draws.
@@ -139,7 +139,7 @@ def _clip(
       "video": np.stack([render(s, size) for s in moving]),
       "motion": np.array(
           [(s.x, s.y, s.phase, s.pan) for s in moving], np.float32),
-      "fps": np.float32(frames / _SECONDS),
+      "fps": np.float32(frames / SECONDS),
       **_words(first, free)}
 
 
@@ -167,5 +167,5 @@ def _world(free: bool, frames: int = 1) -> str:
     digest.update(repr(some).encode())
     digest.update(render(some, 32).tobytes())
     if frames > 1:
-      digest.update(repr((_SECONDS, motion.video(some, frames))).encode())
+      digest.update(repr((SECONDS, motion.video(some, frames))).encode())
   return digest.hexdigest()[:8]

@@ -16,14 +16,19 @@ A guided teacher is first distilled into one network without guidance (arXiv
 prediction, `classifier_free(...)(x_t, t)`. Neither clips x_0.
 """
 
+from collections.abc import Callable
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tav_jax.sampling import ddim
+from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
+from tav_jax.models.unet import UNet3D, UNetConfig
+from tav_jax.sampling import ddim, guidance
 from tav_jax.sampling.schedule import Schedule
+from tav_jax.training import diffusion
 from tav_jax.types import Denoise, Timesteps, Video
 
 
@@ -77,3 +82,54 @@ def target(
   ratio = end_sigma / sigma
   x0 = (at_end - ratio * x) / (end_signal - ratio * signal)
   return jax.lax.stop_gradient(free.prediction_of(x0, x, source))
+
+
+def loss(
+    unet: UNetConfig, text: CLIPTextConfig | None, schedule: Schedule,
+    num_steps: int, guidance_scale: float,
+):
+  """The mean square of what a student predicts, as a `training.step.Loss`.
+
+  Parameters are `{"unet": ...}`; frozen ones `{"teacher": ..., "text": ...}`.
+  A batch is as `training.diffusion.loss` has it, without pictures beside the
+  clips; with text, its `blank` holds the tokens of the empty caption, `b l`.
+
+  Args:
+    unet: The network of student and teacher.
+    text: The text encoder, or None.
+    schedule: The noise schedule of both.
+    num_steps: The student's steps, or 0 for a student that is to do at any
+      timestep what its guided teacher does.
+    guidance_scale: Scale of the teacher's guidance; 1 is none.
+  """
+  apply: Callable[..., Any] = UNet3D(unet).apply
+  asked, middle, end = map(jnp.asarray, steps(schedule, num_steps)) if (
+      num_steps) else (jnp.arange(schedule.num_train_steps),) * 3
+
+  def loss(trainable, frozen, batch, key):
+    posterior, noise, timestep = jax.random.split(key, 3)
+    mean, std = (batch[k].astype(jnp.float32) for k in ("mean", "std"))
+    x0 = mean + std * jax.random.normal(posterior, mean.shape)
+    which = diffusion.stratified(timestep, len(x0), len(asked))
+    t, m, s = asked[which], middle[which], end[which]
+    x = schedule.add_noise(x0, jax.random.normal(noise, mean.shape), t)
+    embeds: Any = None
+    blank: Any = None
+    if text is not None:
+      encode = lambda tokens: CLIPTextModel(text).apply(
+          {"params": frozen["text"]}, tokens)
+      embeds, blank = encode(batch["tokens"]), encode(batch["blank"])
+
+    def network(params):
+      return lambda x, t, text: apply(
+          {"params": params}, x, t, text, batch.get("scalars"))
+
+    teacher = guidance.conditional(network(frozen["teacher"]), embeds)
+    if guidance_scale != 1:
+      teacher = guidance.classifier_free(
+          network(frozen["teacher"]), embeds, blank, guidance_scale)
+    wanted = target(teacher, schedule, x, t, m, s) if num_steps else (
+        jax.lax.stop_gradient(teacher(x, t)))
+    return jnp.mean((network(trainable["unet"])(x, t, embeds) - wanted) ** 2)
+
+  return loss
