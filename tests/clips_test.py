@@ -13,6 +13,7 @@ import pytest
 
 from configs import pretrain_make_a_video, pretrain_vdm
 from tav_jax import pretrained
+from tav_jax.data import video
 from tav_jax.errors import InputError
 from tav_jax.models.layers import Execution, TemporalConv
 from tav_jax.models.transformer import TemporalAttention
@@ -165,6 +166,7 @@ def get_config():
   diffusion.run.checkpoint_every = 1
   diffusion.run.look_every = 2
   diffusion.clips.images = 2
+  diffusion.sampling.overlap = 1
   diffusion.model.channels = (16,)
   diffusion.model.attention = (False,)
   return config
@@ -187,6 +189,12 @@ def test_vdm_learns_from_clips_and_pictures(tmp_path, monkeypatch):
   assert {f.name for f in samples.iterdir()} == {
       "test.png", "test.mp4", "held_out.png", "held_out.mp4"}
   embedded = pathlib.Path(pipeline.__file__).parents[1] / "storybook/checkpoint"
+  sampled = commands.finish(
+      f"sample --workdir={tmp_path / 'vdm'} --config.sampling.length=7",
+      "--config.sampling.prompts=('a panda is skiing',)")
+  assert "1 videos in" in sampled
+  clip, = (tmp_path / "vdm/samples").rglob("*-panda-is-skiing.mp4")
+  assert video.read_all(clip).shape == (7, 8, 8, 3)
   for part in ("text_encoder", "tokenizer", "judge"):  # As they were.
     for file in (embedded / part).iterdir():
       assert (model / part / file.name).read_bytes() == file.read_bytes(), file
@@ -209,6 +217,7 @@ def test_make_a_video_learns_its_layers_over_time_alone():
     ({"data.frames": 1}, "data.frames=1: expected 2 or more, for"),
     ({"diffusion.clips.strides": (1, 4)},
      "strides=(1, 4): expected some of 1 to 3, with which 8 frames fit"),
+    ({"diffusion.sampling.overlap": 8}, "sampling.overlap=8: expected 1 to 7"),
     ({"diffusion.clips.frames": 30}, "clips.frames=30: expected"),
     ({"diffusion.model.temporal": "some"}, "temporal='some': expected full"),
     ({"stages": ("judge", "diffusion")}, "'judge' learns from pictures"),

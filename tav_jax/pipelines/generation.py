@@ -56,8 +56,8 @@ def sample(
     method: Method,
     seed: int = 0,
     told: Told | None = None,
-    begin: Video | None = None,
-) -> Video:
+    begin: Float[Array, "b m h w c"] | None = None,
+) -> Float[Array, "b F h w c"]:
   """Latents of clips, a few clips at a time.
 
   Args:
@@ -74,7 +74,7 @@ def sample(
     begin: Frames that the clips begin with, `b m h w c`.
 
   Returns:
-    x_0, `b f h w c`.
+    x_0, `b F h w c`; F is `method.length`, or f.
   """
   key = jax.random.fold_in(jax.random.key(seed), _ON_THE_WAY)
   return _in_parts(

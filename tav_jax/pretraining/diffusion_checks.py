@@ -144,12 +144,15 @@ def _check_sampling(config: ConfigDict, name: str) -> None:
   settings.check_ranges(config, [
       (f"{key}.{setting}", *limits) for setting, limits in _SAMPLING.items()
       if section.get(setting) is not None])
+  clips = config[name].get("clips")
+  if clips and "overlap" in section:
+    settings.check_ranges(config, [(f"{key}.overlap", 1, clips.frames - 1)])
 
 
 _SAMPLING = {
     "low_guidance": (0, 100), "constant": (0, 10_000), "percentile": (0, 100),
     "gamma": (0, 1), "langevin": (0, 1), "length": (0, 100_000),
-    "overlap": (1, 10_000), "weight": (0, 1000), "noise": (0, 1)}
+    "weight": (0, 1000), "noise": (0, 1)}
 
 
 def check_multiples(

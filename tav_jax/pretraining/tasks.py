@@ -5,6 +5,7 @@ import dataclasses
 from typing import Any
 
 import jax
+from jaxtyping import Float
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -100,8 +101,8 @@ class Task:
       self, params: Params, captions: Sequence[str], *, frames: int, seed: int,
       fps: float = 0.0, given: Sequence[conditions.Given] = (),
       method: Method | None = None, begin: Video | None = None,
-  ) -> Video:
-    """x_0 of clips, `b f h w c`.
+  ) -> Float[Array, "b F h w c"]:
+    """x_0 of clips.
 
     Args:
       params: `unet` and, with text, `text`.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 import dataclasses
 
 import jax
+from jaxtyping import Float
 
 from tav_jax.sampling import (
   ddim,
@@ -15,7 +16,7 @@ from tav_jax.sampling import (
   thresholding,
 )
 from tav_jax.sampling.schedule import Schedule
-from tav_jax.types import Denoise, Video
+from tav_jax.types import Array, Denoise, Video
 
 SAMPLERS = ("ddim", "ancestral", "distilled")
 
@@ -65,9 +66,9 @@ class Method:
 
   def __call__(
       self, denoise: Denoise, schedule: Schedule, noise: Video, key: jax.Array,
-      begin: Video | None = None,
-  ) -> Video:
-    """x_0 of clips, `b f h w c`.
+      begin: Float[Array, "b m h w c"] | None = None,
+  ) -> Float[Array, "b F h w c"]:
+    """x_0 of clips, `b F h w c`.
 
     Args:
       denoise: The model, guidance included.
