@@ -79,6 +79,8 @@ SIZES = {
                _VAE | _TINY_VAE, _TEXT | _TINY_TEXT, _SCHEDULER),
     "tiny2": (_UNET_2 | _TINY_UNET | {"attention_head_dim": [2, 4]},
               _VAE | _TINY_VAE, _TEXT_2 | _TINY_TEXT, _SCHEDULER_2),
+    "least2": (_UNET_2 | _LEAST_UNET | {"attention_head_dim": [2]},
+               _VAE | _TINY_VAE, _TEXT_2 | _TINY_TEXT, _SCHEDULER_2),
 }
 
 

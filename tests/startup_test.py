@@ -109,8 +109,10 @@ def test_cpu_is_known_before_jax_starts(
 HELP = """
 import os, runpy, sys, traceback
 import jax, optax, transformers
-from tav_jax.pipelines import video_model
-from tav_jax.training import checkpoint
+from tav_jax.measures import clip_score
+from tav_jax.planning import programs
+from tav_jax.runs import tuning
+from tav_jax.storybook import judge
 
 for name in sys.argv[1:]:
   if not os.fork():

@@ -1,6 +1,7 @@
 """The inflated U-Net and the image model it was inflated from."""
 
 import dataclasses
+import functools
 
 from einops import rearrange, repeat
 from flax import traverse_util
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bench import random_checkpoint
 from tav_jax.models.layers import Execution, TemporalConv
 from tav_jax.models.transformer import TemporalAttention
 from tav_jax.models.unet import UNet3D, UNetConfig, VARIANTS
@@ -20,11 +22,19 @@ CONFIG = UNetConfig(
 TEXT = jax.random.normal(jax.random.key(1), (1, 5, 16))
 
 
+ONE_LEVEL = dataclasses.replace(
+    CONFIG, channels=(32,), layers=(1,), heads=(4,), down_attention=(True,),
+    up_attention=(False,))
+LATENTS = jax.random.normal(jax.random.key(2), (1, 4, 7, 5, 4))
+IMAGES = LATENTS[0, :3, None]
+
+
+@functools.partial(jax.jit, static_argnums=0)
 def apply(config, params, latents, text=TEXT):
   if text is not None:
     text = jnp.broadcast_to(text, (len(latents), *text.shape[1:]))
   times = jnp.full(len(latents), 300)
-  return jax.jit(UNet3D(config).apply)({"params": params}, latents, times, text)
+  return UNet3D(config).apply({"params": params}, latents, times, text)
 
 
 def init(config, text=TEXT):
@@ -63,9 +73,8 @@ def without(params, *modules):
       if not any(part in path for part in gone)}, sep="/")
 
 
-@pytest.mark.parametrize("size", [(8, 8), (7, 5)])
-def test_identical_frames_give_the_image_models_output(params, size):
-  image = jax.random.normal(jax.random.key(2), (1, 1, *size, 4))
+def test_identical_frames_give_the_image_models_output(params):
+  image = LATENTS[:, :1]
   alone = apply(CONFIG, params, image)
   video = apply(CONFIG, params, repeat(image, "b 1 h w c -> b 4 h w c"))
   assert alone.shape == image.shape
@@ -74,42 +83,39 @@ def test_identical_frames_give_the_image_models_output(params, size):
 
 
 def test_frames_as_clips_give_the_image_models_output(params):
-  images = jax.random.normal(jax.random.key(2), (1, 3, 8, 8, 4))
-  together = apply(CONFIG, params, rearrange(images, "1 f h w c -> f 1 h w c"))
+  together = apply(CONFIG, params, IMAGES)
   for i in range(3):
     np.testing.assert_allclose(
-        together[i], apply(CONFIG, params, images[:, i:i + 1])[0], atol=1e-4)
+        together[i], apply(CONFIG, params, IMAGES[i:i + 1])[0], atol=1e-4)
 
 
-def test_remat_and_blocks_do_not_change_the_function(params):
+def test_remat_and_blocks_do_not_change_the_function():
+  params = drawn(ONE_LEVEL)
   config = dataclasses.replace(
-      CONFIG, execution=Execution(remat=True, attention_block=5))
-  latents = jax.random.normal(jax.random.key(2), (1, 3, 8, 8, 4))
+      ONE_LEVEL, execution=Execution(remat=True, attention_block=5))
 
   def value_and_grad(config):
-    loss = lambda p: (apply(config, p, latents) ** 2).mean()
+    loss = lambda p: (apply(config, p, LATENTS) ** 2).mean()
     return jax.jit(jax.value_and_grad(loss))(params)
 
   for a, b in zip(*map(jax.tree.leaves, (
-      value_and_grad(config), value_and_grad(CONFIG))), strict=True):
+      value_and_grad(config), value_and_grad(ONE_LEVEL))), strict=True):
     np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_bfloat16_is_close(params):
   config = dataclasses.replace(CONFIG, execution=Execution(dtype=jnp.bfloat16))
-  latents = jax.random.normal(jax.random.key(2), (1, 3, 8, 8, 4))
-  exact, rough = (apply(c, params, latents) for c in (CONFIG, config))
+  exact, rough = (apply(c, params, LATENTS) for c in (CONFIG, config))
   assert rough.dtype == jnp.float32
   assert np.linalg.norm(rough - exact) < 0.05 * np.linalg.norm(exact)
 
 
-def test_temporal_layers_mix_frames_once_tuned(sd1):
+def test_temporal_layers_mix_frames_once_tuned(params):
   """The property above would hold of a network without temporal layers."""
-  config, still = load_unet(sd1 / "unet")
-  _, moving = load_unet(sd1 / "unet", sd1 / "temporal.safetensors")
-  latents = jax.random.normal(jax.random.key(2), (1, 3, 8, 8, 4))
-  text = jnp.zeros((1, 4, 32))
-  a, b = (apply(config, p, latents, text) for p in (still, moving))
+  moving = traverse_util.path_aware_map(
+      lambda path, x: np.eye(*x.shape, dtype=x.dtype) if path[-3:] == (
+          "attn_temp", "to_out_0", "kernel") else x, params)
+  a, b = (apply(CONFIG, p, LATENTS) for p in (params, moving))
   assert np.abs(a - b).max() > 1e-2
 
 
@@ -131,12 +137,11 @@ def test_parameters_that_variants_do_not_have(params, config, text, missing):
 
 def test_image_model_is_the_untuned_network(params):
   """On single frames and, its attention seeing one frame, identical ones."""
-  image = jax.random.normal(jax.random.key(2), (2, 1, 7, 5, 4))
-  alone = apply(IMAGE, without(params, *TEMPORAL), image)
-  np.testing.assert_allclose(alone, apply(CONFIG, params, image), atol=1e-5)
+  alone = apply(IMAGE, without(params, *TEMPORAL), IMAGES)
+  np.testing.assert_allclose(alone, apply(CONFIG, params, IMAGES), atol=1e-5)
   video = apply(
       IMAGE, without(params, *TEMPORAL),
-      repeat(image, "b 1 h w c -> b 3 h w c"))
+      repeat(IMAGES, "b 1 h w c -> b 3 h w c"))
   for frame in range(3):
     np.testing.assert_allclose(video[:, frame], alone[:, 0], atol=1e-4)
 
@@ -145,18 +150,19 @@ def test_unconditional_model_is_one_whose_text_adds_nothing(params):
   deaf = traverse_util.path_aware_map(
       lambda path, x: 0 * x if path[-3:-1] == ("attn2", "to_out_0") else x,
       params)
-  latents = jax.random.normal(jax.random.key(2), (2, 1, 8, 8, 4))
   bare = without(params, *TEMPORAL, *CROSS)
   np.testing.assert_allclose(
-      apply(UNCONDITIONAL, bare, latents, None),
-      apply(CONFIG, deaf, latents), atol=1e-5)
+      apply(UNCONDITIONAL, bare, IMAGES, None),
+      apply(CONFIG, deaf, IMAGES), atol=1e-5)
 
 
-def test_unconditional_gradients_are_finite_with_remat(params):
-  config = dataclasses.replace(UNCONDITIONAL, execution=Execution(remat=True))
-  latents = jax.random.normal(jax.random.key(2), (2, 1, 8, 8, 4))
-  loss = lambda p: (apply(config, p, latents, None) ** 2).mean()
-  grads = jax.jit(jax.grad(loss))(without(params, *TEMPORAL, *CROSS))
+def test_unconditional_gradients_are_finite_with_remat():
+  config = dataclasses.replace(
+      ONE_LEVEL, temporal="none", text_width=None,
+      execution=Execution(remat=True))
+  loss = lambda p: (apply(config, p, IMAGES, None) ** 2).mean()
+  grads = jax.jit(jax.grad(loss))(
+      without(drawn(ONE_LEVEL), *TEMPORAL, *CROSS))
   for path, grad in names.flatten(grads).items():
     assert np.isfinite(grad).all() and np.abs(grad).max() > 0, path
 
@@ -184,11 +190,19 @@ VARIANT = [dict(zip(VARIANTS, values, strict=True)) for values in (
     ("own", "relative", "1x3x3"), ("all", "relative_causal", "pseudo_3d"))]
 
 
+@pytest.fixture(scope="module")
+def image_model(tmp_path_factory):
+  """The directory of one."""
+  directory = tmp_path_factory.mktemp("unet")
+  random_checkpoint.write(directory, "least1")
+  return directory / "unet"
+
+
 @pytest.mark.parametrize("variant", VARIANT, ids=lambda v: "-".join(v.values()))
-def test_every_variant_starts_as_the_image_model(sd1, variant):
-  image_config, image_params = load_unet(sd1 / "unet", temporal="none")
-  config, params = load_unet(sd1 / "unet", variant=variant)
-  image = jax.random.normal(jax.random.key(2), (1, 1, 8, 6, 4))
+def test_every_variant_starts_as_the_image_model(image_model, variant):
+  image_config, image_params = load_unet(image_model, temporal="none")
+  config, params = load_unet(image_model, variant=variant)
+  image = LATENTS[:, :1]
   text = jax.random.normal(jax.random.key(3), (1, 4, 32))
   alone = apply(image_config, image_params, image, text)
   video = apply(config, params, repeat(image, "b 1 h w c -> b 3 h w c"), text)
@@ -196,8 +210,8 @@ def test_every_variant_starts_as_the_image_model(sd1, variant):
     np.testing.assert_allclose(video[:, frame], alone[:, 0], atol=3e-4)
 
 
-def test_a_variant_survives_its_export(sd1, tmp_path):
-  config, params = load_unet(sd1 / "unet", variant=VARIANT[1])
+def test_a_variant_survives_its_export(image_model, tmp_path):
+  config, params = load_unet(image_model, variant=VARIANT[1])
   random = np.random.default_rng(0)
   params = jax.tree.map(
       lambda x: random.standard_normal(x.shape).astype(x.dtype), params)
