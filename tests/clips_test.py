@@ -185,6 +185,9 @@ def test_vdm_learns_from_clips_and_pictures(tmp_path, monkeypatch):
   unet, _ = pretrained.load_unet(model / "unet")
   assert (unet.temporal, unet.convolution, unet.spatial) == (
       "relative", "1x3x3", "own")
+  card = (model / "README.md").read_text()
+  assert "| clips seen | 4 at strides (1, 2), in batches of 2 |" in card
+  assert "| of these train | 0.1 M |" in card and "| test |" in card
   samples = tmp_path / "vdm/diffusion/samples/step_000002"
   assert {f.name for f in samples.iterdir()} == {
       "test.png", "test.mp4", "held_out.png", "held_out.mp4"}

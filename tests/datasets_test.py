@@ -317,6 +317,7 @@ def test_folder_of_clips(folder, tmp_path):
   assert split[0]["video"].shape == (3, 8, 8, 3)
   np.testing.assert_allclose(
       split[0]["video"].mean((1, 2, 3)), [0, 50, 100], atol=3)
+  assert split[0]["fps"] == 4
 
 
 PICTURE = {"file_name": "a.png", "text": "a café"}

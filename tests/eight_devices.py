@@ -209,11 +209,12 @@ def test_neither_videos_nor_frames_lead_in_memory(layer, args):
 
 
 def test_pretraining_steps_are_the_same(alone):
-  """Of a batch of pictures, of which each device has two."""
+  """Of clips with pictures beside them; each device has two, and no more work.
+  """
   shape = UNetConfig(
       in_channels=2, out_channels=2, channels=(8,), layers=(1,), heads=(2,),
       down_attention=(False,), up_attention=(False,), text_width=8, groups=4,
-      sample_size=4, temporal="none")
+      sample_size=4, temporal="relative", scalars=("frame_rate",))
   text = CLIPTextConfig(
       width=8, mlp_width=8, layers=1, heads=2, vocab_size=20, positions=5)
   normal = np.random.default_rng(1).standard_normal
@@ -222,24 +223,30 @@ def test_pretraining_steps_are_the_same(alone):
           "unet": networks.init(shape, 0),
           "text": jax.jit(CLIPTextModel(text).init)(
               jax.random.key(0), np.zeros((1, 5), np.int32))["params"]})
-  batch = {
-      "mean": normal((16, 1, 4, 4, 2)),
-      "std": np.abs(normal((16, 1, 4, 4, 2))),
-      "tokens": np.arange(80, dtype=np.int32).reshape(16, 5) % 20}
+  examples = lambda *lead: {
+      "mean": normal((*lead, 4, 4, 2)), "std": np.abs(normal((*lead, 4, 4, 2))),
+      "tokens": np.broadcast_to(
+          np.arange(5, dtype=np.int32), (*lead[:-1], 5)),
+      "scalars": {"frame_rate": np.ones(lead[:-1], np.float32)}}
+  batch = examples(16, 3) | {"images": examples(16, 2, 1)}
   optimizer = optim.averaged(optim.adamw(1e-3, eps=1e-3), 0.9)
   loss = diffusion_loss.loss(shape, text, Schedule(num_train_steps=50), 5.0)
-  take = jax.jit(step.make_step(loss, optimizer))
   assert make_mesh().size == 8
-  ends = []
+  ends, work = [], []
   for mesh in (jax.sharding.Mesh(alone.devices.flat, ("video",)), make_mesh()):
     state = placement.replicate(mesh, step.init(params, optimizer, 0))
+    placed = placement.split_batch(mesh, batch)
+    assert len(placed["mean"].addressable_shards) == mesh.size
+    take = jax.jit(step.make_step(loss, optimizer)).lower(
+        state, {}, placed).compile()
+    work.append(take.cost_analysis()["flops"])
     for _ in range(2):
-      placed = placement.split_batch(mesh, batch)
-      assert len(placed["mean"].addressable_shards) == mesh.size
       state, metrics = take(state, {}, placed)
     assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(state))
     ends.append(jax.device_get((state, metrics)))
   assert_close(*ends, rtol=1e-4, atol=1e-6)
+  # Every device updates all parameters, which are many beside such small clips.
+  assert work[1] < 1.25 * work[0] / 8
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""The model card of a text-to-image model that pretraining has made."""
+"""The cards of models of pictures and of clips that pretraining has made."""
 
 from collections.abc import Mapping
 import pathlib
@@ -36,11 +36,75 @@ import tav_jax
 model = tav_jax.load_pretrained(DIRECTORY)  # Inflated, ready to be tuned.
 ```
 """
+_CLIPS = """---
+pipeline_tag: text-to-video
+tags: [tav_jax]
+---
+
+# {stage} of clips of {source}
+
+A diffusion model of {frames} frames, {height}x{height} {space}, trained by
+`python -m tav_jax.pretrain`. `unet/` has float32 safetensors under diffusers'
+names, for `tav_jax.pretrained.load_unet`; diffusers has no such network. From
+the run's workdir, `python -m tav_jax.sample --workdir=WORKDIR` renders clips.
+
+| | |
+| --- | --- |
+| U-Net | {unet:.1f} M parameters, channels {channels} |
+| of these train | {trained:.1f} M |
+| over time | attention {temporal}, convolution {convolution} |
+| predicts | {prediction}, loss weighted by min-SNR {min_snr} |
+| clips seen | {seen:,} at strides {strides}, in batches of {batch_size} |
+| pictures beside each | {images} |
+| sampled with | {sampler}, {steps} steps, guidance {guidance} |
+"""
 _JUDGED = """
-Of {count} pictures drawn from captions of each kind, so many show what was
-asked for, says the judge in `judge/`:
+Of {count} drawn from captions of each kind, so many show what was asked for,
+says the judge in `judge/` (of clips, frame by frame):
 
 {table}"""
+
+
+def write_clips(
+    place: pathlib.Path,
+    config: ConfigDict,
+    *,
+    stage: str,
+    step: int,
+    sizes: Mapping[str, float],
+    height: int,
+    sampler: str,
+    accuracies: Mapping[str, Mapping[str, float]],
+    count: int,
+) -> None:
+  """Writes `README.md` of a model of clips.
+
+  Args:
+    place: Directory of the stage's network.
+    config: The stage's config.
+    stage: The stage's name.
+    step: Steps taken.
+    sizes: `unet` and, of it, `trained`: millions of parameters.
+    height: Height and width as the network sees them.
+    sampler: The sampler's name.
+    accuracies: What the judge found, by kind of caption and by group; may be
+      empty.
+    count: Number of clips judged of each kind.
+  """
+  text = _CLIPS.format(
+      stage=stage.replace("_", " ").capitalize(),
+      source=table.escape(config.data.source), height=height,
+      frames=config.clips.frames, strides=tuple(config.clips.strides),
+      images=config.clips.images,
+      space="latents" if config.model.latent else "pixels",
+      channels=", ".join(map(str, config.model.channels)),
+      temporal=config.model.get("temporal", "none"),
+      convolution=config.model.get("convolution", "1x3x3"),
+      prediction=config.schedule.prediction, min_snr=config.model.min_snr,
+      seen=step * config.optimizer.batch_size,
+      batch_size=config.optimizer.batch_size, sampler=sampler,
+      steps=config.sampling.steps, guidance=config.sampling.guidance, **sizes)
+  _write(place, text, accuracies, count)
 
 
 def write(
@@ -70,8 +134,12 @@ def write(
       prediction=config.schedule.prediction, min_snr=config.model.min_snr,
       seen=step * config.optimizer.batch_size,
       batch_size=config.optimizer.batch_size, **config.sampling, **sizes)
+  _write(model, text, accuracies, count)
+
+
+def _write(place: pathlib.Path, text: str, accuracies, count: int) -> None:
   if accuracies:
     text += _JUDGED.format(count=count, table=table.markdown([
         {"captions": kind, **groups} for kind, groups in accuracies.items()]))
-  with atomic.replacing(model / "README.md") as partial:
+  with atomic.replacing(place / "README.md") as partial:
     partial.write_text(text)

@@ -94,6 +94,14 @@ def train(
             f"{k} {v:.2f} dB" for k, v in found.items()))
       look.scalars({
           f"{sheet}/{k}": v for k, v in (accuracy | found).items()})
+    if task.cuts.frames > 1:
+      card.write_clips(
+          directory(model, name), config, stage=name, step=look.step,
+          sizes={"unet": optim.count(whole["unet"]) / 1e6,
+                 "trained": optim.count(look.params.get("unet", {})) / 1e6},
+          height=space.size // task.coarser,
+          sampler=task.method().sampler,
+          accuracies=accuracies, count=len(next(iter(shown.values()))))
     if latent and text is not None and not unet.is_video:
       card.write(
           model, config, step=look.step, accuracies=accuracies,

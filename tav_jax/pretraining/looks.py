@@ -19,8 +19,8 @@ from tav_jax.storybook import judge
 from tav_jax.storybook.world import scene
 from tav_jax.types import Params
 
-PICTURES = 48
-_CLIPS, _WITHOUT_TEXT = 16, 16
+PICTURES, CLIPS = 48, 16
+_WITHOUT_TEXT = 16
 _SHEET_FPS = 6.0
 
 
@@ -29,7 +29,7 @@ def records(pictures: Pictures, task: Task) -> dict[str, list[dict]]:
   if task.text is None and task.condition is None:
     return {"samples": [{"caption": ""}] * _WITHOUT_TEXT}
   return {
-      name: pictures.first(name, PICTURES if task.cuts.frames == 1 else _CLIPS)
+      name: pictures.first(name, PICTURES if task.cuts.frames == 1 else CLIPS)
       for name in pictures.splits if name != "train"}
 
 
