@@ -48,6 +48,7 @@ def get_config():
       stage.clips.factor = 2
       stage.clips.noise = 0.3  # Of all timesteps, at most.
     with stage.sampling.unlocked():
+      del stage.sampling.overlap, stage.sampling.weight
       stage.sampling.noise = 0.1  # Of the stage before; lower keeps more of it.
     stage.clips.strides = (2,)
     stage.sampling.guidance = 1.0

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from configs import pretrain_imagen_video, pretrain_make_a_video
+from configs import (
+  pretrain_imagen_video,
+  pretrain_make_a_video,
+  pretrain_vdm,
+)
 from tav_jax.errors import InputError
 from tav_jax.pretrain import of_stage
 from tav_jax.pretraining import (
@@ -21,6 +25,12 @@ from tav_jax.sampling.schedule import Schedule
 def clip():
   return np.random.default_rng(0).uniform(-1, 1, (6, 4, 4, 3)).astype(
       np.float32)
+
+
+@pytest.mark.parametrize("config", [
+    pretrain_vdm, pretrain_make_a_video, pretrain_imagen_video])
+def test_the_configs_are_accepted(tmp_path, config):
+  checks.check(config.get_config(), tmp_path)
 
 
 def test_a_mask_says_which_frames_are_given(clip):
