@@ -10,12 +10,19 @@ from ml_collections import ConfigDict
 
 from tav_jax import cli
 from tav_jax.errors import InputError
-from tav_jax.evaluation import judging, loveu, scoring, storybook_edit, study
+from tav_jax.evaluation import (
+  judging,
+  lineage,
+  loveu,
+  scoring,
+  storybook_edit,
+  study,
+)
 from tav_jax.runs import settings
 from tav_jax.runs import workdir as workdirs
 
 _TASKS = {
-    "judge": judging, "loveu": loveu, "scores": scoring,
+    "judge": judging, "lineage": lineage, "loveu": loveu, "scores": scoring,
     "storybook_edit": storybook_edit, "study": study}
 
 

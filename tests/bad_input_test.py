@@ -299,7 +299,7 @@ ROWS |= {
     f"{EVALUATE}/evaluate.py": ["systems=()", "expected one folder"],
     f"{EVALUATE}/evaluate.py --config.systems=\"('tiny',)\"":
         ["tiny: there are no videos", "metadata.jsonl"],
-    f"{EVALUATE}/evaluate.py --config.task=all": ["task='all'", "judge, loveu"],
+    f"{EVALUATE}/evaluate.py --config.task=all": ["task='all'", "judge, line"],
     f"{EVALUATE}/evaluate.py --config.fps=0": ["fps=0", "0.1 to 100"],
     f"{EVALUATE}/evaluate_storybook.py --config.judge=tiny":
         ["tiny: no judge", "the stage 'judge'"],

@@ -1,16 +1,17 @@
 """Plots as SVG."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import io
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from tav_jax.measures.intervals import Mean
+from tav_jax.reports import table
 
 
-def means(rows: Sequence[Mapping[str, str | Mean]]) -> str:
-  """A panel for each score: every row's mean and its 95 % interval.
+def means(rows: Sequence[table.Row]) -> str:
+  """A panel for each mean: every row's, with its 95 % interval.
 
   Args:
     rows: What `scoring.summary` returns for one key, such as "system".
@@ -18,7 +19,8 @@ def means(rows: Sequence[Mapping[str, str | Mean]]) -> str:
   Returns:
     An `<svg>` element.
   """
-  first, *scores = rows[0]
+  first, *others = rows[0]
+  scores = [key for key in others if isinstance(rows[0][key], Mean)]
   names = [row[first] for row in rows]
   across = min(4, len(scores))
   down = -(-len(scores) // across)

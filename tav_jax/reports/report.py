@@ -16,9 +16,13 @@ import numpy as np
 
 from tav_jax.data import atomic, video
 from tav_jax.measures.intervals import Mean
-from tav_jax.reports import plots
+from tav_jax.reports import plots, table
 
 _LEAST_WIDTH = 160
+_NOTES = (
+    "Means over source videos, with 95 % intervals (Student's t) of n of them.",
+    "Differences from the first system on the same prompts, with 95 % "
+    "intervals over n source videos.")
 
 
 class Shown(NamedTuple):
@@ -40,9 +44,10 @@ class Entry(NamedTuple):
 def write(
     path: pathlib.Path,
     title: str,
-    means: Sequence[Mapping[str, str | Mean]],
-    differences: Sequence[Mapping[str, str | Mean]],
+    means: Sequence[table.Row],
+    differences: Sequence[table.Row],
     entries: Sequence[Entry],
+    notes: tuple[str, str] = _NOTES,
 ) -> None:
   """Writes the page, whole or not at all.
 
@@ -52,13 +57,15 @@ def write(
     means: What `scoring.summary` returns for one key, such as "system".
     differences: The same for `scoring.differences`; may be empty.
     entries: Prompts and their videos.
+    notes: What stands below the means, and below the differences.
   """
   template = string.Template(
       (importlib.resources.files("tav_jax.reports") / "report.html")
       .read_text(encoding="utf-8"))
   page = template.substitute(
       title=html.escape(title), means=_table(means), plots=plots.means(means),
-      differences=_differences(differences),
+      about_means=html.escape(notes[0], quote=False),
+      differences=_differences(differences, notes[1]),
       entries="".join(map(_entry, entries)))
   with atomic.replacing(path) as partial:
     partial.write_text(page, encoding="utf-8")
@@ -71,18 +78,19 @@ def _table(rows) -> str:
       row("td", r.values()) for r in rows) + "</table></div>"
 
 
-def _cell(value: str | Mean) -> str:
+def _cell(value: str | float | Mean | None) -> str:
   """A mean has its interval below it."""
+  if value is None:
+    return "-"
   text, bracket, interval = html.escape(str(value)).partition(" [")
   if not (bracket and isinstance(value, Mean)):
     return html.escape(str(value))
   return f"{text}<br><small>[{interval}</small>"
 
 
-def _differences(rows) -> str:
+def _differences(rows, note: str) -> str:
   return (
-      f"{_table(rows)}<p>Differences from the first system on the same "
-      "prompts, with 95 % intervals over n source videos.</p>") if rows else ""
+      f"{_table(rows)}<p>{html.escape(note, quote=False)}</p>") if rows else ""
 
 
 def _entry(entry: Entry) -> str:
