@@ -141,7 +141,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   scores = lambda system: _scores(
       measured[system.name], true[system.world].others)
   rows = [
-      *(_row(TRUE, world, None, None) | _scores(drawn.measured, drawn.others)
+      *(_row(f"{TRUE}, {world}", world, None, None)
+        | _scores(drawn.measured, drawn.others)
         for world, drawn in true.items()),
       *(_row(system.name, system.world, system, made[system.name])
         | scores(system) for system in systems)]
