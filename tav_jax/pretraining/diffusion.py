@@ -14,6 +14,7 @@ from tav_jax.errors import about
 from tav_jax.models.clip import CLIPTextConfig
 from tav_jax.pretrained import (
   export,
+  load,
   load_pretrained,
   load_unet,
   names,
@@ -44,7 +45,8 @@ def train(
 ) -> None:
   """Trains a U-Net, and the text encoder if any; exports to `workdir`/model.
 
-  The text encoder starts from that of an earlier model, or of the CLIP stage.
+  The text encoder starts from that of the CLIP stage or, where none has run,
+  of the model that parts are taken from.
   An image model with latents and text is exported as a whole text-to-image
   pipeline with a model card. Other stages than "diffusion", whose networks are
   given more than a text, leave theirs in a directory of their name.
@@ -59,7 +61,10 @@ def train(
     name: The stage, one of `conditions.STAGES`.
   """
   model, latent = workdir / "model", config.model.latent
-  for part in ("vae",) * latent + ("text_encoder", "judge") * bool(tokenizer):
+  wanted = ["vae"] if latent else []
+  if tokenizer and not (model / "clip").is_dir():
+    wanted += ["text_encoder", "judge"]
+  for part in wanted:
     parts.take(config, model, part)
   space = spaces.of(workdir, latent, config.data.size, pictures)
   text, initial = _text(config, model) if tokenizer else (None, {})
@@ -124,12 +129,11 @@ def directory(model: pathlib.Path, name: str) -> pathlib.Path:
 
 def _text(config, model: pathlib.Path) -> tuple[CLIPTextConfig, Params]:
   """The text encoder that training begins with, and its parameters."""
-  earlier = parts.source(config)
-  if earlier and (earlier / "text_encoder").is_dir():
-    encoder = load_pretrained(earlier).text_encoder
-    return encoder.config, {"text": encoder.params}
-  clip = load_clip(model / "clip")
-  return clip.config.text, {"text": clip.params["text_model"]}
+  if (model / "clip").is_dir():
+    clip = load_clip(model / "clip")
+    return clip.config.text, {"text": clip.params["text_model"]}
+  encoder = load.load_text_encoder(model / "text_encoder")
+  return encoder.config, {"text": encoder.params}
 
 
 def _divide(

@@ -183,8 +183,9 @@ def load(config: ConfigDict, workdir: pathlib.Path) -> Model:
     stages[name] = task, {"unet": params, **texts}
     rates[name] = every * rates["diffusion"] if name == "interpolation" else (
         _fps(config) / max(task.cuts.strides))
-  step = (workdir / "diffusion/looked").read_text()
-  return Model(space, stages, rates, int(step), every, student)
+  looked = workdir / "diffusion/looked"  # Missing while the first look goes on.
+  step = int(looked.read_text()) if looked.is_file() else 0
+  return Model(space, stages, rates, step, every, student)
 
 
 def _check(sampling: ConfigDict) -> None:
