@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from ml_collections import config_flags
 import numpy as np
 
+from tav_jax.models import initial
 from tav_jax.models.vae import VAEConfig
 from tav_jax.pretrained import pipeline
 from tav_jax.pretraining import autoencoder, clip, judge, networks
@@ -93,7 +94,7 @@ def stages(config):
   labels = np.zeros((n, len(classifier.heads)), np.int32)
   yield "judge", n, *jax_step(
       config.judge, judge.loss(classifier),
-      Classifier(classifier).init(jax.random.key(0), images(1))["params"],
+      initial.init(Classifier(classifier), 0, images(1)),
       {"image": images(n), "labels": labels})
 
   n = config.clip.optimizer.batch_size

@@ -22,9 +22,10 @@ if ! cmp -s requirements-oracles.txt $oracles/requirements.txt; then
   cp requirements-oracles.txt $oracles/requirements.txt
 fi
 
-# Two workers: most of the time goes into compiling, one core a program.
+# Two workers: most of the time goes into compiling, one core a program. A dozen
+# processes import the package: written bytecode spares each of them seconds.
 test=(.venv/bin/python -m pytest -n 2 "$@")
-export JAX_PLATFORMS=cpu
+export JAX_PLATFORMS=cpu PYTHONDONTWRITEBYTECODE=
 newest=0 old=0
 echo "test.sh: with the newest transformers and huggingface_hub"
 "${test[@]}" || newest=$?

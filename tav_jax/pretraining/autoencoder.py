@@ -22,6 +22,7 @@ import numpy as np
 
 from tav_jax.data import video
 from tav_jax.measures import psnr as measures
+from tav_jax.models import initial
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
 from tav_jax.pretrained import load, pipeline
 from tav_jax.pretrained.parts import VAE
@@ -88,8 +89,7 @@ def _image(record, rng):
 def init(vae: VAEConfig, seed: int) -> Params:
   """Initial parameters, with a low log variance."""
   image = jnp.zeros((1, vae.factor, vae.factor, vae.in_channels))
-  params = jax.jit(AutoencoderKL(vae).init)(jax.random.key(seed), image)
-  params = params["params"]
+  params = initial.init(AutoencoderKL(vae), seed, image)
   bias = params["quant_conv"]["bias"]
   params["quant_conv"]["bias"] = bias.at[vae.latent_channels:].set(
       _FIRST_LOGVAR)

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tav_jax.data import video
+from tav_jax.models import initial
 from tav_jax.models.clip import (
   CLIP,
   CLIPConfig,
@@ -103,9 +104,9 @@ def configuration(model: ConfigDict, tokenizer) -> CLIPConfig:
 def init(clip: CLIPConfig, seed: int):
   """Initial parameters."""
   size = clip.vision.image_size
-  params = jax.jit(CLIP(clip).init)(
-      jax.random.key(seed), np.zeros((1, size, size, 3), np.float32),
-      np.zeros((1, clip.text.positions), np.int32))["params"]
+  params = initial.init(
+      CLIP(clip), seed, np.zeros((1, size, size, 3), np.float32),
+      np.zeros((1, clip.text.positions), np.int32))
   embeddings = params["text_model"]["embeddings"]
   for name, scale in (("token_embedding", _TOKEN_SCALE),
                       ("position_embedding", _POSITION_SCALE)):

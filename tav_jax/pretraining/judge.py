@@ -4,13 +4,13 @@ import logging
 import pathlib
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 import optax
 
 from tav_jax.data import video
+from tav_jax.models import initial
 from tav_jax.pretraining import stage
 from tav_jax.pretraining.pictures import Pictures
 from tav_jax.storybook import dataset, judge
@@ -49,8 +49,8 @@ def train(
 
   stage.train(
       "judge", workdir, config,
-      jax.jit(Classifier(classifier).init)(
-          jax.random.key(config.seed), jnp.zeros((1, 64, 64, 3)))["params"],
+      initial.init(
+          Classifier(classifier), config.seed, jnp.zeros((1, 64, 64, 3))),
       loss(classifier),
       lambda start: pictures.batches(
           config.optimizer.batch_size, config.seed, start, _example), look)

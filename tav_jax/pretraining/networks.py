@@ -1,9 +1,9 @@
 """The diffusion stage's network, as a config describes it."""
 
-import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from tav_jax.models import initial
 from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.types import Params
 
@@ -63,7 +63,7 @@ def init(unet: UNetConfig, seed: int) -> Params:
   """Initial parameters."""
   text = None if unet.text_width is None else jnp.zeros(
       (1, 2, unet.text_width))
-  return jax.jit(UNet3D(unet).init)(
-      jax.random.key(seed), jnp.zeros((1, 1, 8, 8, unet.in_channels)),
+  return initial.init(
+      UNet3D(unet), seed, jnp.zeros((1, 1, 8, 8, unet.in_channels)),
       jnp.zeros(1, jnp.int32), text,
-      {name: jnp.zeros(1) for name in unet.scalars})["params"]
+      {name: jnp.zeros(1) for name in unet.scalars})

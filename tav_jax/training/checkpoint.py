@@ -189,14 +189,15 @@ def _write(directory: pathlib.Path, state: State) -> None:
 
 def _is_finite(tree: Any) -> bool:
   """Whether all numbers of a tree are finite, wherever they lie."""
-  return bool(_finite([
-      x for x in jax.tree.leaves(tree)
+  return all(jax.device_get([
+      _finite(x) for x in jax.tree.leaves(tree)
       if jnp.issubdtype(x.dtype, jnp.inexact)]))
 
 
 @jax.jit
-def _finite(leaves: list) -> jax.Array:
-  return jnp.all(jnp.asarray([jnp.isfinite(x).all() for x in leaves]))
+def _finite(leaf: jax.Array) -> jax.Array:
+  """Of one leaf: compiled once a shape, however many trees are saved."""
+  return jnp.isfinite(leaf).all()
 
 
 def _shapes(tree: Params) -> dict[str, tuple[int, ...]]:

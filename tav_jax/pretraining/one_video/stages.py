@@ -19,13 +19,13 @@ import logging
 import pathlib
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
 from tav_jax.data import video
 from tav_jax.measures.psnr import psnr
+from tav_jax.models import initial
 from tav_jax.models.nextnet import NextNet, NextNetConfig
 from tav_jax.pipelines import one_video as pipeline
 from tav_jax.pretrained.pipeline import WEIGHTS, write_part
@@ -52,9 +52,9 @@ def network(name: str, model: ConfigDict) -> NextNetConfig:
 def init(net: NextNetConfig, seed: int) -> Params:
   """Initial parameters."""
   one = jnp.ones(1)
-  return jax.jit(NextNet(net).init)(
-      jax.random.key(seed), jnp.zeros((1, 8, 8, net.in_channels)), one,
-      one if net.gaps else None)["params"]
+  return initial.init(
+      NextNet(net), seed, jnp.zeros((1, 8, 8, net.in_channels)), one,
+      one if net.gaps else None)
 
 
 def train(
