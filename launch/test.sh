@@ -24,12 +24,12 @@ fi
 
 # Two workers: most of the time goes into compiling, one core a program. A dozen
 # processes import the package: written bytecode spares each of them seconds.
-test=(.venv/bin/python -m pytest -n 2 "$@")
+test=(.venv/bin/python -m pytest)
 export JAX_PLATFORMS=cpu PYTHONDONTWRITEBYTECODE=
 newest=0 old=0
 echo "test.sh: with the newest transformers and huggingface_hub"
-"${test[@]}" || newest=$?
+"${test[@]}" -n 2 "$@" || newest=$?
 [ $newest = 0 ] || [ $newest = 5 ] || exit $newest  # 5: none was selected.
-echo "test.sh: with the old ones, for the oracles"
-TAV_JAX_OLD=1 PYTHONPATH=$PWD/$oracles "${test[@]}" || old=$?
+echo "test.sh: with the old ones, for the oracles"  # So few: one process.
+TAV_JAX_OLD=1 PYTHONPATH=$PWD/$oracles "${test[@]}" -n 0 "$@" || old=$?
 [ $old = 0 ] || [ $((newest + old)) = 5 ] || exit $old

@@ -48,6 +48,8 @@ def run(command: str, *more: str, cwd=ROOT) -> tuple[int, str]:
       contextlib.redirect_stdout(said), contextlib.redirect_stderr(said),
       mock.patch.object(sys, "argv", [entry, *words, *more]),
       mock.patch.dict(os.environ, ENVIRONMENT),
+      # runpy would leave the checks of conftest.py in the command's bytecode.
+      mock.patch.object(sys, "dont_write_bytecode", True),
       # absl's own would change the process for good.
       mock.patch.object(
           app, "run", lambda main, flags_parser: main(flags_parser(sys.argv))),

@@ -45,6 +45,7 @@ def get_config():
   config.autoencoder.model.latent_channels = 4
   config.autoencoder.model.groups = 4
   config.judge.model.channels = (16,)
+  config.judge.model.strips = 1
   config.clip.model.image_size = 16
   config.clip.model.width = 16
   config.clip.model.layers = 1

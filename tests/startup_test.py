@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 
+import commands
 from conftest import ROOT
 import pytest
 
@@ -197,3 +198,12 @@ def test_page_of_config_keys_has_them_all():
       for key in re.findall(r"`([\w.]+)`", row)]
   keys = [key for key, _ in flatten(default.get_config().to_dict())]
   assert sorted(told) == sorted(keys)
+
+
+def test_bytecode_of_a_command_is_not_that_of_tests(monkeypatch, tmp_path):
+  """The package is checked while tests run, with names that only they have."""
+  monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
+  monkeypatch.setattr(sys, "dont_write_bytecode", False)
+  commands.run("plan --helpshort")
+  assert [file for file in tmp_path.rglob("plan.*.pyc")
+          if "jaxtyping" not in file.name] == []

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 import dataclasses
 
+from einops import rearrange
 from flax import linen as nn
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from tav_jax.models.layers import Conv
 from tav_jax.types import Array
@@ -51,10 +52,22 @@ class Classifier(nn.Module):
     pooled = []
     for i in range(config.strips):
       inside = (strip == i)[:, None]
-      pooled += [
-          x.mean((1, 2), where=inside),
-          x.max((1, 2), where=inside, initial=-jnp.inf)]
+      pooled += [x.mean((1, 2), where=inside), _highest(x, inside)]
     x = jnp.concatenate(pooled, axis=-1)
     return {
         name: nn.Dense(count, name=f"head_{name}")(x)
         for name, count in config.heads}
+
+
+def _highest(
+    x: Float[Array, "b h w c"], inside: Bool[Array, "w 1"]
+) -> Float[Array, "b c"]:
+  """The maximum of each channel, taken from where it is.
+
+  The gradient of `x.max` looks for the places that equal the maximum. Where a
+  compiler rounds `x` differently there, it finds none and divides by 0.
+  """
+  masked = jnp.where(inside, x, -jnp.inf)
+  place = rearrange(masked, "b h w c -> b (h w) c").argmax(1, keepdims=True)
+  return jnp.take_along_axis(
+      rearrange(x, "b h w c -> b (h w) c"), place, 1)[:, 0]
