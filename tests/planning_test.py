@@ -1,5 +1,6 @@
 """Plans: what programs cost, read from their text, and what is printed."""
 
+import functools
 import importlib.util
 import os
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from bench import random_checkpoint
 from configs import storybook
+from tav_jax import pretrained
 from tav_jax.errors import InputError
 from tav_jax.models import flash
 from tav_jax.parallel import placement
@@ -107,6 +109,11 @@ def test_a_plan_is_kept_for_the_same_flags_alone(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == kept
 
 
+# Of one model, which every candidate asks for.
+_shapes = functools.cache(
+    lambda load, checkpoint, revision: load(checkpoint, revision=revision))
+
+
 def _plan(monkeypatch, memory):
   """A plan of the embedded model, a frame of which needs 1 byte in all."""
 
@@ -120,6 +127,11 @@ def _plan(monkeypatch, memory):
 
   chip = chips.Chip(1e12, 1e12, memory, 1e12)
   monkeypatch.setattr(planner, "cost", cost)
+  load = pretrained.load_shapes
+  monkeypatch.setattr(
+      pretrained, "load_shapes",
+      lambda checkpoint, *, revision, variant: _shapes(
+          load, checkpoint, revision))
   monkeypatch.setattr(
       planner.chips, "devices", lambda topology: (4 * jax.devices()[:1], chip))
   config = storybook.get_config()
