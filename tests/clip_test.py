@@ -13,6 +13,7 @@ import transformers
 
 from tav_jax import pretrained
 from tav_jax.errors import InputError
+from tav_jax.models import initial
 from tav_jax.models.clip import (
   CLIP,
   CLIPConfig,
@@ -43,8 +44,7 @@ def tiny(activation="quick_gelu", eos_token=613):
 def init(config):
   """Random parameters, none of them zero."""
   pixels, tokens = inputs(config)
-  params = jax.jit(CLIP(config).init)(
-      jax.random.key(0), pixels, tokens)["params"]
+  params = initial.init(CLIP(config), 0, pixels, tokens)
   random = np.random.default_rng(1)
   return jax.tree.map(
       lambda x: np.float32(x + 0.05 * random.standard_normal(x.shape)), params)
@@ -94,12 +94,11 @@ def test_export_loads_in_transformers_and_here(
 
 def test_where_a_text_ends():
   tokens = jnp.array([[5, 9, 2, 8, 2, 1]])
-  texts = {}
+  params, texts = init(tiny()), {}
   for eos_token, cut in ((2, 2), (8, 4), (9, 2)):
-    config = tiny(eos_token=eos_token)
-    params, clip = init(config), CLIP(config)
-    apply = jax.jit(lambda t, p=params, c=clip: c.apply(
-        {"params": p}, t, method="embed_texts"))
+    clip = CLIP(tiny(eos_token=eos_token))
+    apply = jax.jit(lambda t, c=clip: c.apply(
+        {"params": params}, t, method="embed_texts"))
     texts[eos_token] = apply(tokens)
     # What comes after the end does not count.
     np.testing.assert_allclose(apply(tokens[:, :cut]), apply(tokens), atol=1e-6)

@@ -37,10 +37,7 @@ def random(*shape, seed=0):
 
 @pytest.fixture(scope="module")
 def params():
-  drawn = jax.jit(UNet3D(UNET).init)(
-      jax.random.key(0), jnp.zeros((1, 1, 4, 4, 3)), jnp.zeros(1, jnp.int32),
-      None, {"frame_rate": jnp.zeros(1)})["params"]
-  leaves, tree = jax.tree.flatten(drawn)
+  leaves, tree = jax.tree.flatten(networks.init(UNET, 0))
   return jax.tree.unflatten(tree, [
       x + 0.1 * random(*x.shape, seed=i) for i, x in enumerate(leaves)])
 
@@ -93,8 +90,7 @@ def test_a_new_scalar_changes_nothing_until_it_is_learnt(params):
       UNET, params, x, t, {"frame_rate": jnp.array(fps)})
   assert np.abs(told(params, 4.0, 8.0) - told(params, 12.0, 8.0))[0].max() > .01
   assert np.abs(told(params, 4.0, 8.0) - told(params, 12.0, 8.0))[1].max() == 0
-  fresh = jax.jit(UNet3D(UNET).init)(
-      jax.random.key(0), x, t, None, {"frame_rate": jnp.zeros(2)})["params"]
+  fresh = networks.init(UNET, 0)
   new = {**params, "frame_rate_embedding": fresh["frame_rate_embedding"]}
   np.testing.assert_array_equal(told(new, 4.0, 8.0), told(new, 12.0, 9.0))
   with pytest.raises(ValueError, match=r"scalars: expected \('frame_rate',\)"):

@@ -16,7 +16,7 @@ from bench import random_checkpoint
 from configs import storybook
 from tav_jax import pretrained
 from tav_jax.errors import InputError
-from tav_jax.models import attention
+from tav_jax.models import attention, initial
 from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.layers import Conv, Downsample, Execution, Upsample
 from tav_jax.models.unet import UNetConfig
@@ -221,8 +221,8 @@ def test_pretraining_steps_are_the_same(alone):
   params = jax.tree.map(
       lambda x: x + 0.1 * normal(x.shape).astype(np.float32), {
           "unet": networks.init(shape, 0),
-          "text": jax.jit(CLIPTextModel(text).init)(
-              jax.random.key(0), np.zeros((1, 5), np.int32))["params"]})
+          "text": initial.init(
+              CLIPTextModel(text), 0, np.zeros((1, 5), np.int32))})
   examples = lambda *lead: {
       "mean": normal((*lead, 4, 4, 2)), "std": np.abs(normal((*lead, 4, 4, 2))),
       "tokens": np.broadcast_to(

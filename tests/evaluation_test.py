@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tav_jax.errors import InputError
+from tav_jax.models import initial
 from tav_jax.reports import sheet, table
 from tav_jax.storybook import judge
 from tav_jax.storybook.classifier import Classifier
@@ -18,8 +19,7 @@ from tav_jax.storybook.world.scene import GROUPS, labels, Scene
 @pytest.fixture(scope="module")
 def random_judge() -> judge.Judge:
   config = judge.configuration((16, 16))
-  params = jax.jit(Classifier(config).init)(
-      jax.random.key(0), np.zeros((1, 64, 64, 3)))["params"]
+  params = initial.init(Classifier(config), 0, np.zeros((1, 64, 64, 3)))
   return judge.Judge(config, params)
 
 

@@ -13,6 +13,7 @@ import transformers
 
 from configs import pretrain_ddpm, pretrain_storybook
 from tav_jax.errors import InputError
+from tav_jax.models import initial
 from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.unet import UNet3D, UNetConfig
 from tav_jax.models.vae import AutoencoderKL, VAEConfig
@@ -227,8 +228,7 @@ def batch_of_latents(size=3):
 
 @pytest.fixture(scope="module")
 def both():
-  text = jax.jit(CLIPTextModel(TEXT).init)(
-      jax.random.key(0), np.zeros((1, 5), np.int32))["params"]
+  text = initial.init(CLIPTextModel(TEXT), 0, np.zeros((1, 5), np.int32))
   return perturbed({"unet": networks.init(UNET, 0), "text": text})
 
 
@@ -400,7 +400,7 @@ def test_judge_loss():
   images = random.uniform(-1, 1, (3, 8, 8, 3)).astype(np.float32)
   labels = np.stack([
       random.integers(0, count, 3) for _, count in config.heads], 1)
-  params = jax.jit(net.init)(jax.random.key(0), images)["params"]
+  params = initial.init(net, 0, images)
   logits, expected = jax.jit(net.apply)({"params": params}, images), 0.0
   for column, (name, _) in enumerate(config.heads):
     for i in range(3):

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import jax
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -14,6 +13,7 @@ from tav_jax.data import video
 from tav_jax.errors import InputError
 from tav_jax.evaluation import drawn_scores
 from tav_jax.evaluation import storybook_edit as evaluation
+from tav_jax.models import initial
 from tav_jax.storybook import dataset, edits, judge, truth
 from tav_jax.storybook.classifier import Classifier
 from tav_jax.storybook.world import look, scene
@@ -174,9 +174,8 @@ def test_the_benchmark_end_to_end(tmp_path, caplog):
   """Of the second edition, with a random model and a random judge."""
   random_checkpoint.write(tmp_path / "model", "least1")
   shape = judge.configuration((16, 16), groups=dataset.groups(free=True))
-  judge.save(tmp_path / "judge", judge.Judge(shape, jax.jit(
-      Classifier(shape).init)(jax.random.key(0), np.zeros((1, 16, 16, 3)))[
-          "params"]))
+  judge.save(tmp_path / "judge", judge.Judge(
+      shape, initial.init(Classifier(shape), 0, np.zeros((1, 16, 16, 3)))))
   config, out = storybook_edit.get_config().unlock(), tmp_path / "out"
   config.free, config.judge = True, str(tmp_path / "judge")
   config.videos, config.only = 1, ("vdm_baseline", "image_model")
