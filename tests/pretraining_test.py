@@ -238,6 +238,15 @@ def without_text():
   return unet, perturbed(networks.init(unet, 0))
 
 
+def test_fresh_networks_are_as_flax_draws_them():
+  x, t, text = np.zeros((1, 2, 4, 4, 2)), np.zeros(1, np.int32), np.zeros(
+      (1, 5, 8))
+  expected = jax.jit(UNet3D(UNET).init)(jax.random.key(3), x, t, text)
+  jax.tree.map(
+      np.testing.assert_array_equal, expected["params"],
+      initial.init(UNet3D(UNET), 3, x, t, text))
+
+
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_diffusion_loss(both, prediction):
   schedule = Schedule(prediction=prediction, num_train_steps=50)
