@@ -199,6 +199,19 @@ def test_what_cannot_be_trained_is_refused(tmp_path, section, changes, says):
     checks.check(config, tmp_path)
 
 
+@pytest.mark.parametrize("size,strips,good", [
+    (96, 6, True), (96, 7, False), (18, 2, True), (18, 3, False)])
+def test_a_judge_has_pixels_in_every_strip(tmp_path, size, strips, good):
+  config = pretrain_storybook.get_config()
+  config.stages, config.data.size = ("judge",), size
+  config.judge.model.strips = strips
+  if good:
+    checks.check(config, tmp_path)
+    return
+  with pytest.raises(InputError, match=f"judge.model.strips={strips}: exp"):
+    checks.check(config, tmp_path)
+
+
 def test_zero_snr_can_be_trained(tmp_path):
   config = pretrain_ddpm.get_config()
   with config.diffusion.schedule.unlocked():

@@ -202,6 +202,12 @@ def _check_judge(config: ConfigDict) -> None:
   diffusion_checks.check_multiples(
       "judge.model.channels", config.judge.model.channels,
       ClassifierConfig.groups, "its groups")
+  across = -(-config.data.size // 2 ** len(config.judge.model.channels))
+  if config.judge.model.strips > across:
+    raise InputError(
+        f"judge.model.strips={config.judge.model.strips}: expected at most "
+        f"{across}, the pixels across after {len(config.judge.model.channels)} "
+        f"halvings of data.size={config.data.size}")
 
 
 def _check_clip(config: ConfigDict) -> None:
