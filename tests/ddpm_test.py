@@ -113,8 +113,8 @@ def gaussian_denoiser(schedule, mean, std):
 
 @pytest.fixture(scope="module")
 def noise():
-  """x_T of N = 16384 pixels."""
-  return jax.random.normal(jax.random.key(3), (1, 1, 128, 128, 1))
+  """x_T of N = 65536 pixels."""
+  return jax.random.normal(jax.random.key(3), (1, 1, 256, 256, 1))
 
 
 def assert_moments(samples, mean, std, bias=0.0):

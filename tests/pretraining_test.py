@@ -22,7 +22,6 @@ from tav_jax.pretrained import configs, load_unet, pipeline, shapes, vocabulary
 from tav_jax.pretrained.parts import token_ids, VAE
 from tav_jax.pretraining import (
   autoencoder,
-  checks,
   judge,
   latents,
   networks,
@@ -183,41 +182,6 @@ def test_the_timestep_of_noise_alone_is_trained(gamma):
   snr = abar / (1 - abar)
   expected = np.minimum(snr + 1, gamma) / (snr + 1)
   np.testing.assert_allclose(weights, expected / np.mean(expected), rtol=1e-12)
-
-
-@pytest.mark.parametrize("section,changes,says", [
-    ("schedule", {"spacing": "sideways"},
-     "diffusion.schedule.spacing='sideways': expected leading or trailing"),
-    ("schedule", {"zero_snr": True, "prediction": "epsilon"},
-     "prediction='epsilon': expected v_prediction"),
-    ("optimizer", {"clip_norm": 0.0}, "diffusion.optimizer.clip_norm=0.0")])
-def test_what_cannot_be_trained_is_refused(tmp_path, section, changes, says):
-  config = pretrain_ddpm.get_config()
-  with config.diffusion[section].unlocked():
-    config.diffusion[section].update(changes)
-  with pytest.raises(InputError, match=says):
-    checks.check(config, tmp_path)
-
-
-@pytest.mark.parametrize("size,strips,good", [
-    (96, 6, True), (96, 7, False), (18, 2, True), (18, 3, False)])
-def test_a_judge_has_pixels_in_every_strip(tmp_path, size, strips, good):
-  config = pretrain_storybook.get_config()
-  config.stages, config.data.size = ("judge",), size
-  config.judge.model.strips = strips
-  if good:
-    checks.check(config, tmp_path)
-    return
-  with pytest.raises(InputError, match=f"judge.model.strips={strips}: exp"):
-    checks.check(config, tmp_path)
-
-
-def test_zero_snr_can_be_trained(tmp_path):
-  config = pretrain_ddpm.get_config()
-  with config.diffusion.schedule.unlocked():
-    config.diffusion.schedule.update({
-        "zero_snr": True, "prediction": "v_prediction", "spacing": "trailing"})
-  checks.check(config, tmp_path)
 
 
 @pytest.mark.parametrize("batch,steps", [(1, 1000), (8, 1000), (5, 12), (7, 3)])

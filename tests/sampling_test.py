@@ -47,11 +47,12 @@ def test_inversion_leads_back(prediction, spacing):
   schedule = Schedule(prediction=prediction, spacing=spacing)
   denoise = gaussian_denoiser(schedule, 0.3, 0.5)
   data, errors = 0.3 + 0.5 * X, []
-  for num_steps in (20, 250):
+  # A first-order method; its error is largest where x_0 is predicted.
+  fine = 250 if prediction == "sample" else 200
+  for num_steps in (20, fine):
     noise = ddim.invert(denoise, schedule, data, num_steps)
     back = ddim.sample(denoise, schedule, noise, num_steps)
     errors.append(np.abs(back - data).mean())
-  # A first-order method; its error is largest where x_0 is predicted.
   assert errors[1] < 0.01 and errors[1] < errors[0] / 5
 
 

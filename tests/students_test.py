@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from configs import pretrain_imagen_video
-from tav_jax.errors import InputError
 from tav_jax.models.clip import CLIPTextConfig, CLIPTextModel
 from tav_jax.models.unet import UNet3D, UNetConfig
-from tav_jax.pretraining import checks
 from tav_jax.pretraining import distillation as stage
 from tav_jax.sampling.schedule import Schedule
 from tav_jax.training import diffusion, distillation
@@ -86,15 +84,3 @@ def test_then_it_learns_two_steps_of_its_teacher(nets):
       ask(unet), SCHEDULE, x, at[which], middle[which], end[which])
   expected = jnp.mean((ask(student)(x, jnp.asarray(at[which])) - wanted) ** 2)
   np.testing.assert_allclose(found, expected, rtol=1e-4)
-
-
-@pytest.mark.parametrize("changes,says", [
-    ({"distillation.first": 24}, "distillation.first=24: expected"),
-    ({"diffusion.schedule.spacing": "leading"}, "spacing='leading': expected"),
-    ({"stages": ("distillation",)}, "'distillation' needs")])
-def test_distillation_that_cannot_be_is_refused(tmp_path, changes, says):
-  config = pretrain_imagen_video.get_config()
-  config.update_from_flattened_dict(changes)
-  with pytest.raises(InputError) as error:
-    checks.check(config, tmp_path)
-  assert says in str(error.value)

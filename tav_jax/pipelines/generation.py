@@ -87,7 +87,7 @@ def sample(
 def pictures(decode: Callable[[Video], Video], latents: Video) -> UInt8[
     np.ndarray, "b height width rgb"]:
   """Decoded latents `b 1 h w c` as uint8 pictures."""
-  return video.to_pixels(decode(latents))[:, 0]
+  return clips(decode, latents)[:, 0]
 
 
 def clips(decode: Callable[[Video], Video], latents: Video) -> UInt8[
