@@ -6,7 +6,7 @@ A factorised network in pixels, from nothing: temporal attention with relative
 positions after each spatial one. It learns from clips of 8 frames at 32x32 and
 from 4 independent pictures beside each (Sec. 3.1; without these,
 `--config.diffusion.clips.images=0`). The text encoder is the embedded model's,
-and does not train. On two cores some 8 clips a second.
+and does not train. On two cores some 2 clips a second.
 """
 
 from ml_collections import ConfigDict
